@@ -1,0 +1,35 @@
+"""The embedded SQLite is made and migrated on demand; PostgreSQL is migrated by its operator."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+
+def prepare_embedded_database() -> None:
+    """Bring the embedded database up to date; on PostgreSQL raise CommandError when migrations are missing."""
+    if not _migrations_are_missing():
+        return
+    if connection.vendor != "sqlite":
+        raise CommandError("the database is not up to date: run ./photon migrate")
+    with _one_process_at_a_time():
+        # Another process may have migrated while this one waited.
+        if _migrations_are_missing():
+            call_command("migrate", interactive=False, verbosity=0)
+
+
+def _migrations_are_missing() -> bool:
+    executor = MigrationExecutor(connection)
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
+@contextmanager
+def _one_process_at_a_time() -> Iterator[None]:
+    database = Path(str(connection.settings_dict["NAME"]))
+    with database.with_name(f"{database.name}.migrating").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
