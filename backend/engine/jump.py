@@ -1,0 +1,266 @@
+"""A whole history at once: actions as arrays, then a jump from trade to trade.
+
+Only rows on which something can happen are visited, and there the very functions of `decide`, `risk`, `fills` and
+`protect` are called that `replay.step` calls on every row. The books are written up by `ledger` afterwards, from the
+orders alone, and have to arrive at the same cash.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from msgspec import Struct
+
+from engine.candles import interval_length
+from engine.decide import NO_DECISION, Close, choose, decision_on
+from engine.fills import fill, terms
+from engine.holdings import Holdings
+from engine.indicators import Array
+from engine.ledger import Book, LedgerError, apply
+from engine.orders import Action, Code, Fill, Order, Quote, Reason, Refusal
+from engine.protect import Exit, first_exit, followed, guard
+from engine.risk import Rules, Standing, exit_order, gate
+
+Actions = npt.NDArray[np.int8]
+
+NONE, PENDING, EXECUTED = 0, 1, 2
+"""Outcomes of a row besides the refusals: nothing was decided; the history ends before the next open; it was filled."""
+
+OUTCOMES = ("none", "pending", "executed", *(code.value for code in Code))
+_NUMBER = {code: number for number, code in enumerate(Code, start=3)}
+
+
+class Trade(Struct, frozen=True, gc=False):
+    """A fill, the row of the candle in which it happened, and the net profit of a SELL."""
+
+    row: int
+    fill: Fill
+    profit: Decimal | None
+
+
+def replay(
+    candles: pd.DataFrame, probabilities: Array, volatility: Array, interval: str, rules: Rules, cash: Decimal
+) -> "Replay":
+    """What n calls of `replay.step` bring: candles of n rows, probabilities (n, 3), 20-candle deviation (n,).
+
+    Row i of the probabilities is what the model knew at the close of candle i.
+    """
+    actions, confidence = choose(probabilities, rules.policy.confidence_threshold)
+    return replay_actions(candles, actions, confidence, volatility, interval, rules, cash)
+
+
+def replay_actions(
+    candles: pd.DataFrame,
+    actions: Actions,
+    confidence: Array,
+    volatility: Array,
+    interval: str,
+    rules: Rules,
+    cash: Decimal,
+) -> "Replay":
+    """The same for actions already chosen, each (n,)."""
+    history = History(candles, actions, confidence, volatility, interval)
+    jump = _Jump(history, rules, cash)
+    jump.play()
+    return Replay(history, rules, jump.holdings, jump.orders, jump.refused)
+
+
+class History:
+    """Candles and chosen actions in the form that jumping needs."""
+
+    def __init__(
+        self, candles: pd.DataFrame, actions: Actions, confidence: Array, volatility: Array, interval: str
+    ) -> None:
+        self.index = pd.DatetimeIndex(candles.index)
+        self.open, self.high, self.low, self.close = (
+            candles[name].to_numpy() for name in ("open", "high", "low", "close")
+        )
+        self.actions, self.confidence, self.volatility = actions, confidence, volatility
+        self.rows = len(candles)
+        self.next_buy, self.next_sell = _next(actions == Action.BUY), _next(actions == Action.SELL)
+        self.seconds = self.index.as_unit("s").asi8
+        self.length = int(interval_length(interval).total_seconds())
+
+    def open_time(self, row: int) -> datetime:
+        return datetime.fromtimestamp(self.seconds.item(row), UTC)
+
+    def close_time(self, row: int) -> datetime:
+        return datetime.fromtimestamp(self.seconds.item(row) + self.length, UTC)
+
+    def quote(self, row: int, rules: Rules) -> Quote:
+        """The open of a row, as old as the close that the decision was made on."""
+        age = self.seconds.item(row) - self.seconds.item(row - 1) - self.length
+        return Quote(rules.instrument.price(self.open.item(row)), max(age, 0))
+
+    def first_row_of_day(self, row: int) -> int:
+        midnight = self.seconds.item(row) // 86400 * 86400
+        return int(np.searchsorted(self.seconds, midnight))
+
+
+class _Jump:
+    """The account on its way through a history, from entry to exit to entry."""
+
+    def __init__(self, history: History, rules: Rules, cash: Decimal) -> None:
+        self.history, self.rules, self.cash = history, rules, cash
+        self.symbol = rules.instrument.symbol
+        self.holdings = Holdings(cash, history.close)
+        self.orders: list[tuple[int, Order]] = []
+        self.refused: list[tuple[int, Code]] = []
+
+    def play(self) -> None:
+        row, last = 0, self.history.rows - 1
+        while (row := self.history.next_buy.item(row)) < last:
+            result = self._gated(row)
+            if isinstance(result, Refusal):
+                self.refused.append((row, result.code))
+                row += 1
+            else:
+                row = self._hold(row + 1, result)
+
+    def _gated(self, row: int) -> Order | Refusal:
+        """The BUY decided at the close of a row meets the next open."""
+        history, rules, cash = self.history, self.rules, self.cash
+        book = Book(cash)
+        close = Close(self.symbol, history.close_time(row), history.close.item(row), history.volatility.item(row))
+        decision = decision_on(close, Action.BUY, history.confidence.item(row), book, cash, rules.policy)
+        return gate(decision, book, self._standing(row + 1), history.quote(row + 1, rules), rules)
+
+    def _hold(self, entry: int, order: Order) -> int:
+        """Buys, and sells again; the row at whose close the position is gone, or the end of history."""
+        rules = self.rules
+        price, amount, commission = terms(order.action, order.price, order.quantity, rules.instrument, rules.costs)
+        self.cash -= amount + commission
+        self.orders.append((entry, order))
+        self.holdings.opened(entry, self.cash, order.quantity)
+        row, sale = self._sale(entry, price, order.quantity)
+        if sale is not None:
+            _, amount, commission = terms(sale.action, sale.price, sale.quantity, rules.instrument, rules.costs)
+            self.cash += amount - commission
+            self.orders.append((row, sale))
+            self.holdings.closed(row, self.cash)
+        return row
+
+    def _sale(self, entry: int, price: Decimal, quantity: Decimal) -> tuple[int, Order | None]:
+        """The row and the order of whatever ends the position first."""
+        history, instrument = self.history, self.rules.instrument
+        row = min(history.next_sell.item(entry) + 1, history.rows)
+        if self.rules.policy.protects:
+            found = self._first_exit(entry, row, price)
+            if found is not None:
+                return found.candle, exit_order(self.symbol, quantity, instrument.price(found.price), found.reason)
+        if row == history.rows:
+            return row, None
+        return row, exit_order(self.symbol, quantity, instrument.price(history.open.item(row)), Reason.SIGNAL)
+
+    def _first_exit(self, row: int, end: int, price: Decimal) -> Exit | None:
+        """The first protective exit in the rows up to `end`, looked for in growing stretches."""
+        history = self.history
+        levels = guard(price, self.rules.policy, self.rules.instrument)
+        size = 64
+        while levels is not None and row < end:
+            stretch = slice(row, min(row + size, end))
+            found = first_exit(levels, history.open[stretch], history.high[stretch], history.low[stretch])
+            if found is not None:
+                return found._replace(candle=row + found.candle)
+            levels = followed(levels, history.high[stretch])
+            row, size = row + size, 4 * size
+        return None
+
+    def _standing(self, row: int) -> Standing:
+        """How the account, all in cash, stands at the open of a row. What no limit asks for is not worked out."""
+        cash, limits = self.cash, self.rules.limits
+        peak = day_start = cash
+        entries_today = 0
+        if limits.max_drawdown is not None:
+            peak = self.holdings.peak_equity()
+        if limits.max_daily_loss is not None:
+            day_start = self.holdings.equity_at(self.history.first_row_of_day(row) - 1)
+        if limits.max_entries_per_day is not None:
+            entries = self.holdings.entries
+            entries_today = len(entries) - bisect_left(entries, self.history.first_row_of_day(row))
+        return Standing(cash, peak, day_start, entries_today)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A history played through. Arrays have one value for each of its candles."""
+
+    history: History
+    rules: Rules
+    holdings: Holdings
+    orders: list[tuple[int, Order]]
+    refused: list[tuple[int, Code]]
+
+    @property
+    def index(self) -> pd.DatetimeIndex:
+        return self.history.index
+
+    @property
+    def actions(self) -> Actions:
+        return self.history.actions
+
+    @property
+    def confidence(self) -> Array:
+        return self.history.confidence
+
+    @property
+    def book(self) -> Book:
+        """The book at the end."""
+        return self._books[1]
+
+    @property
+    def trades(self) -> list[Trade]:
+        return self._books[0]
+
+    @property
+    def profits(self) -> list[Decimal]:
+        """The net profit of each closed trade."""
+        return self.holdings.profits()
+
+    @cached_property
+    def _books(self) -> tuple[list[Trade], Book]:
+        book, trades = Book(self.holdings.initial), []
+        for row, order in self.orders:
+            fill_ = fill(order, self.rules.instrument, self.rules.costs, self.history.open_time(row))
+            before, book = book, apply(book, fill_)
+            profit = book.realised - before.realised if order.action is Action.SELL else None
+            trades.append(Trade(row, fill_, profit))
+        if book.cash != self.holdings.last_cash:
+            raise LedgerError(f"the books end with {book.cash}, the run with {self.holdings.last_cash}")
+        return trades, book
+
+    @cached_property
+    def outcomes(self) -> npt.NDArray[np.int8]:
+        """What became of the decision of each row, as numbers of OUTCOMES."""
+        actions = self.actions
+        long = self.holdings.quantity_array() > 0
+        idle = np.where(long, _NUMBER[Code.POSITION_OPEN], _NUMBER[Code.NO_POSITION])
+        outcomes = np.where(actions == Action.HOLD, _NUMBER[Code.HOLD], idle).astype(np.int8)
+        outcomes[(actions == Action.BUY) & ~long | (actions == Action.SELL) & long] = EXECUTED
+        for row, code in self.refused:
+            outcomes[row] = _NUMBER[code]
+        outcomes[-1:] = PENDING
+        outcomes[actions == NO_DECISION] = NONE
+        return outcomes
+
+    def decisions_by_action(self) -> dict[str, int]:
+        return {action.name: int(np.count_nonzero(self.actions == action)) for action in reversed(Action)}
+
+    def refusals_by_code(self) -> dict[str, int]:
+        """Decisions that led to no trade, by the code of the reason, commonest first."""
+        counts = np.bincount(self.outcomes, minlength=len(OUTCOMES))
+        found = Counter({code.value: int(counts[number]) for code, number in _NUMBER.items() if counts[number]})
+        return dict(found.most_common())
+
+
+def _next(wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """For each row, and one behind the last, the first row from it on that is wanted; the number of rows if none is."""
+    rows = np.arange(wanted.size + 1, dtype=np.int64)
+    rows[:-1][~wanted] = wanted.size
+    return np.minimum.accumulate(rows[::-1])[::-1]

@@ -1,0 +1,53 @@
+"""Splits that keep the future out of the past: ordered in time, purged and embargoed.
+
+Source: Marcos Lopez de Prado, Advances in Financial Machine Learning, 2018, chapter 7.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.labels import UNKNOWN, Labels
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Row numbers to train on and to test on; every training label was known before the first test row."""
+
+    train: Rows
+    test: Rows
+
+
+def trainable_rows(labels: Labels, complete: npt.NDArray[np.bool_], at: int, embargo: int = 0) -> Rows:
+    """The rows that may train a model that is first used at the close of candle `at`.
+
+    Their features are complete, and the last candle their label looks at closed `embargo` candles before `at`, or,
+    without an embargo, together with it at the latest.
+    """
+    rows: Rows = np.arange(min(at + 1, labels.values.size), dtype=np.int64)
+    known = complete[rows] & (labels.values[rows] != UNKNOWN) & (labels.ends[rows] <= at - embargo)
+    chosen: Rows = rows[known]
+    return chosen
+
+
+def walk_forward(labels: Labels, complete: npt.NDArray[np.bool_], folds: int, embargo: int = 0) -> list[Fold]:
+    """Up to `folds` tests of equal size, each after the rows it is trained on; the first part only trains.
+
+    A training row whose label looks into the test, or into the `embargo` candles before it, is left out (purged).
+    Folds that would have nothing to train or to test on are left out as well.
+    """
+    if folds < 1:
+        raise ValueError("a walk-forward needs at least one fold")
+    usable = np.flatnonzero(complete & (labels.values != UNKNOWN))
+    parts = np.array_split(usable, folds + 1)
+    found = []
+    for test in parts[1:]:
+        if test.size == 0:
+            continue
+        train = trainable_rows(labels, complete, int(test[0]) - 1, embargo)
+        if train.size:
+            found.append(Fold(train, test))
+    return found
