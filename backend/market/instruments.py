@@ -1,0 +1,61 @@
+"""The steps in which a symbol is traded: as its venue stated them, else by its kind and its past prices."""
+
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+
+from engine.orders import CENT, ZERO, Instrument
+from market.models import Symbol
+from market.symbols import Kind, crypto_quote, kind_of, parse_symbol
+
+__all__ = ["inferred_tick", "instrument_for", "kind_of", "parse_symbol"]
+
+FEWEST_PLACES, MOST_PLACES = 2, 8
+LOT_STEPS = {Kind.CRYPTO: Decimal("0.00001"), Kind.STOCK: Decimal(1), Kind.FOREX: Decimal(1)}
+
+# Money that is itself a coin is counted to eight places.
+COIN_QUOTES = frozenset({"BTC", "ETH", "BNB"})
+COIN_STEP = Decimal("0.00000001")
+MINIMUM_IN_DOLLARS, MINIMUM_IN_COINS = Decimal(5), Decimal("0.0001")
+
+
+def instrument_for(symbol: str, history: pd.DataFrame) -> Instrument:
+    """The instrument of a symbol, which need not be stored. Raises SymbolError.
+
+    The tick is inferred from nothing but `history` (a candle frame), so the caller decides what was known at the time.
+    """
+    symbol = parse_symbol(symbol)
+    row = Symbol.objects.filter(symbol=symbol).first() or Symbol(symbol=symbol, kind=kind_of(symbol))
+    kind, in_coins = Kind(row.kind), crypto_quote(symbol) in COIN_QUOTES
+    return Instrument(
+        symbol=symbol,
+        price_tick=inferred_tick(history) if row.price_tick is None else _short(row.price_tick),
+        lot_step=LOT_STEPS[kind] if row.lot_step is None else _short(row.lot_step),
+        minimum_notional=_usual_minimum(kind, in_coins)
+        if row.minimum_notional is None
+        else _short(row.minimum_notional),
+        money_step=COIN_STEP if in_coins else CENT,
+    )
+
+
+def inferred_tick(history: pd.DataFrame) -> Decimal:
+    """The step that the prices of a candle frame are written in, from 0.01 down to 0.00000001."""
+    prices = history[["open", "high", "low", "close"]].to_numpy().ravel()
+    for places in range(FEWEST_PLACES, MOST_PLACES):
+        prices = prices[np.round(prices, places) != prices]
+        if not len(prices):
+            return Decimal(1).scaleb(-places)
+    return Decimal(1).scaleb(-MOST_PLACES)
+
+
+def _usual_minimum(kind: Kind, in_coins: bool) -> Decimal:
+    if kind is not Kind.CRYPTO:
+        return ZERO
+    return MINIMUM_IN_COINS if in_coins else MINIMUM_IN_DOLLARS
+
+
+def _short(number: Decimal) -> Decimal:
+    """Without the trailing zeros of the database column, which would show in every price and quantity."""
+    short = number.normalize()
+    return short if short == 0 or short.adjusted() < 0 or short % 1 else short.quantize(Decimal(1))

@@ -1,0 +1,1 @@
+"""Where candles come from: one module per source, each returning the engine's candle frame."""

@@ -1,0 +1,396 @@
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from engine.candles import COLUMNS, CandleError, validate
+from market.errors import CandleFileError, CandleFileMissing, MarketError, SymbolError
+from market.sources import csv_file
+from tests.market.candle_files import HEADER, HOURS, VALUES, changed, lines, write
+
+LINE_3 = HOURS[1]
+
+
+def cell(text: str, column: str) -> list[str]:
+    """The usual file with another text in a cell of line 3."""
+    cells = [LINE_3, *VALUES.split(",")]
+    cells[HEADER.split(",").index(column)] = text
+    return changed(3, ",".join(cells))
+
+
+def at(text: str) -> list[str]:
+    return cell(text, "timestamp")
+
+
+def seconds(hour: int) -> int:
+    return 1709251200 + 3600 * hour
+
+
+DEFECTS = {
+    # the file
+    "0 bytes": (b"", None, "the file is empty"),
+    "only a byte order mark": (b"\xef\xbb\xbf", None, "the file is empty"),
+    "only empty lines": (b"\n\r\n\n", None, "the file is empty"),
+    "header only": ([HEADER], None, "no candles after the header"),
+    "a NUL byte": ("\n".join(changed(4, f"{HOURS[2]},1\0,2,1,1,1")), 4, "a NUL byte: this is not a text file"),
+    "binary": (b"\x89PNG\r\n\x1a\n\x00\x00", 1, "not UTF-8 text"),
+    "UTF-16": ("\n".join(lines()).encode("utf-16"), 1, "a NUL byte: this is not a text file"),
+    "Latin-1": ("\n".join(changed(3, "é")).encode("latin-1"), 3, "not UTF-8 text"),
+    "a lone carriage return": ("\n".join(changed(3, f"{LINE_3},{VALUES}\r{LINE_3}")), 3, "a lone carriage return"),
+    "old Mac line ends": ("\r".join(lines()), 1, "a lone carriage return"),
+    # the header
+    "missing columns": (
+        ["timestamp,open,high,close", f"{LINE_3},1,2,1"],
+        1,
+        "missing column low, volume in the header",
+    ),
+    "no time column": (["when,open,high,low,close,volume", "x"], 1, "missing column timestamp in the header"),
+    "no header": (lines()[1:], 1, "missing column timestamp, open, high, low, close, volume in the header"),
+    "two time columns": (["date,time,open,high,low,close,volume", "x"], 1, "more than one time column: date, time"),
+    "a column twice": ([f"{HEADER},Close", "x"], 1, "column close stands twice in the header"),
+    "semicolons": (
+        [line.replace(",", ";") for line in lines()],
+        1,
+        "the columns are separated by semicolons, not by commas",
+    ),
+    "tabs": ([line.replace(",", "\t") for line in lines()], 1, "the columns are separated by tabs, not by commas"),
+    "a preamble": (["made by someone", *lines()], 1, "the header stands on line 2; take away what is above it"),
+    "an empty first line": (["", *lines()], 1, "the header stands on line 2; take away what is above it"),
+    # the lines
+    "too few fields": (changed(3, f"{LINE_3},1,2,1,1"), 3, "5 fields, but the header has 6"),
+    "too many fields": (changed(3, f"{LINE_3},{VALUES},7"), 3, "7 fields, but the header has 6"),
+    "one too many, one too few": (
+        [*changed(3, f"{LINE_3},{VALUES},7")[:-1], "a,b,c,d,e"],
+        3,
+        "7 fields, but the header has 6",
+    ),
+    "two halves of a line": ([HEADER, "a,b,c", "d,e,f"], 2, "3 fields, but the header has 6"),
+    "an empty line": (changed(3, ""), 3, "an empty line"),
+    "a line of spaces": (changed(3, "   "), 3, "an empty line"),
+    "a cut last line": (changed(6, "2024-03-01T04:0"), 6, "1 fields, but the header has 6"),
+    "a quoted line break": (changed(3, f'"{LINE_3}\n",{VALUES}'), 3, "a line break inside quotes"),
+    "an open quote": (changed(3, f'"{LINE_3},{VALUES}'), 3, "quotes that do not match: unexpected end of data"),
+    "a huge field": (cell("1" * 1001, "open"), 3, "a field of 1,001 bytes; the longest allowed has 1,000"),
+    "a huge line": (changed(3, "1" * 3_000_000), 3, "a line longer than 1,048,576 bytes"),
+    "another header": (changed(3, HEADER), 3, "'timestamp' is not a time in ISO 8601 or unix seconds"),
+    # the numbers
+    "text": (cell("n/a", "high"), 3, "high is 'n/a', which is not a plain number"),
+    "an empty cell": (cell("", "close"), 3, "close is empty"),
+    "a blank cell": (cell("  ", "volume"), 3, "volume is empty"),
+    "NaN": (cell("NaN", "low"), 3, "low is 'NaN', which is not a plain number"),
+    "null": (cell("null", "open"), 3, "open is 'null', which is not a plain number"),
+    "True": (cell("True", "open"), 3, "open is 'True', which is not a plain number"),
+    "infinity": (cell("inf", "high"), 3, "high is not a finite number"),
+    "beyond the floats": (cell("1e400", "high"), 3, "high is not a finite number"),
+    "thousands in quotes": (cell('"1,100.5"', "high"), 3, "high is '1 100.5', which is not a plain number"),
+    "thousands": (cell("1 100.5", "high"), 3, "high is '1 100.5', which is not a plain number"),
+    "underscore": (cell("1_100", "high"), 3, "high is '1_100', which is not a plain number"),
+    "hexadecimal": (cell("0x70", "high"), 3, "high is '0x70', which is not a plain number"),
+    "Arabic digits": (cell("\u0661", "high"), 3, "high is '\u0661', which is not a plain number"),
+    "decimal comma": (cell("110,5", "high"), 3, "7 fields, but the header has 6"),
+    "currency": (cell("$110", "high"), 3, "high is '$110', which is not a plain number"),
+    "zero": (cell("0", "low"), 3, "low is not above zero"),
+    "negative price": (cell("-1", "open"), 3, "open is not above zero"),
+    "negative volume": (cell("-1", "volume"), 3, "volume is below zero"),
+    "high below low": (cell("80", "high"), 3, "high is below low"),
+    "open above high": (cell("111", "open"), 3, "open or close lies outside low..high"),
+    "close below low": (cell("89", "close"), 3, "open or close lies outside low..high"),
+    # the times
+    "twice the same time": (at(HOURS[0]), 3, "the time 2024-03-01T00:00:00+00:00 stands twice"),
+    "newest first": (lines(HOURS[4::-1]), 3, "the time 2024-03-01T03:00:00+00:00 comes after a later one"),
+    "one out of order": (
+        changed(5, f"{HOURS[0]},{VALUES}"),
+        5,
+        "the time 2024-03-01T00:00:00+00:00 comes after a later one",
+    ),
+    "no time": (at(""), 3, "the time is empty"),
+    "a word": (at("yesterday"), 3, "'yesterday' is not a time in ISO 8601 or unix seconds"),
+    "NaT": (at("NaT"), 3, "'NaT' is not a time in ISO 8601 or unix seconds"),
+    "American order": (at("03/01/2024 01:00"), 3, "'03/01/2024 01:00' is not a time in ISO 8601 or unix seconds"),
+    "hour and half day": (at("2024-03-01 01-AM"), 3, "'2024-03-01 01-AM' is not a time in ISO 8601 or unix seconds"),
+    "compact date": (at("20240301"), 3, "'20240301' is not a time in ISO 8601 or unix seconds"),
+    "fraction of unix time": (at(f"{seconds(1)}.0"), 3, "'1709254800.0' is not a time in ISO 8601 or unix seconds"),
+    "year 99999": (at("99999-03-01T01:00:00Z"), 3, "'99999-03-01T01:00:00Z' is not a time in ISO 8601 or unix seconds"),
+    "year 9999": (at("9999-03-01T01:00:00Z"), 3, "the time '9999-03-01T01:00:00Z' is outside 1900..2199"),
+    "year 1": (at("0001-03-01T01:00:00Z"), 3, "the time '0001-03-01T01:00:00Z' is outside 1900..2199"),
+    "unix time beyond": (at("9999999999"), 3, "the time '9999999999' is outside 1900..2199"),
+    "unix time too long": (at("9" * 19), 3, f"the time '{'9' * 19}' is outside 1900..2199"),
+    "30 February": (at("2024-02-30T01:00:00Z"), 3, "'2024-02-30T01:00:00' does not exist in the calendar"),
+    "hour 24": (at("2024-03-01T24:00:00Z"), 3, "'2024-03-01T24:00:00' does not exist in the calendar"),
+    "offset of 30 hours": (
+        at("2024-03-01T01:00:00+30:00"),
+        3,
+        "'2024-03-01T01:00:00+30:00' is not a time in ISO 8601 or unix seconds",
+    ),
+    "naive among aware": (
+        at("2024-03-01T01:00:00"),
+        3,
+        "the time is without a time zone, but the first one is +0 h from UTC",
+    ),
+    "aware among naive": (
+        [HEADER, f"2024-03-01T00:00:00,{VALUES}", f"{LINE_3},{VALUES}"],
+        3,
+        "the time is +0 h from UTC, but the first one is without a time zone",
+    ),
+    "unix time among ISO": (at(str(seconds(1))), 3, "the time is unix time, but the first one is +0 h from UTC"),
+    "naive among unix time": (
+        [HEADER, f"{seconds(0)},{VALUES}", f"2024-03-01T01:00:00,{VALUES}"],
+        3,
+        "the time is without a time zone, but the first one is unix time",
+    ),
+    "two time zones": (
+        at("2024-03-01T06:30:00+05:30"),
+        3,
+        "the time is +5.5 h from UTC, but the first one is +0 h from UTC",
+    ),
+    "another interval": (
+        lines([f"2024-03-0{day}" for day in range(1, 6)]),
+        None,
+        "the candles are 1d apart, but the interval is 1h",
+    ),
+    "a candle in between": (
+        changed(6, f"2024-03-01T03:30:00Z,{VALUES}"),
+        6,
+        "a candle follows after 30m, but the interval is 1h",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "line", "problem"), DEFECTS.values(), ids=DEFECTS.keys())
+def test_it_refuses_a_defect_in_one_line_that_says_where(
+    tmp_path: Path, content: bytes | str | list[str], line: int | None, problem: str
+):
+    path = write(tmp_path, content)
+    with pytest.raises(CandleFileError) as caught:
+        csv_file.read(path, "1h")
+    assert (caught.value.line, caught.value.problem) == (line, problem)
+    assert str(caught.value) == f"{path}, line {line}: {problem}" if line else f"{path}: {problem}"
+    assert isinstance(caught.value, MarketError)
+
+
+EXPECTED = pd.DataFrame(
+    [[float(value) for value in VALUES.split(",")]] * 5,
+    index=pd.DatetimeIndex(HOURS[:5], name="open_time").as_unit("us"),
+    columns=list(COLUMNS),
+)
+
+SPELLINGS = {
+    "as documented": lines(),
+    "no last line break": "\n".join(lines()),
+    "CRLF": "\r\n".join(lines()) + "\r\n",
+    "empty lines at the end": "\n".join(lines()) + "\n\n \r\n\n",
+    "byte order mark": b"\xef\xbb\xbf" + "\n".join(lines()).encode(),
+    "header in capitals": [HEADER.upper(), *lines()[1:]],
+    "header with spaces": [HEADER.replace(",", " , "), *lines()[1:]],
+    "Yahoo": ["Datetime,Open,High,Low,Close,Adj Close,Volume", *(f"{t},100,110.5,90,105.25,1,12.5" for t in HOURS[:5])],
+    "columns in another order": [
+        "volume,close,low,high,open,date",
+        *(f"12.5,105.25,90,110.5,100,{t}" for t in HOURS[:5]),
+    ],
+    "text in another column": [f"{HEADER},näme", *(f"{line},Ünïcode 1_0 nan" for line in lines()[1:])],
+    "quotes": [f'"{line}"'.replace(",", '","') for line in lines()],
+    "quoted quotes elsewhere": [f"name,{HEADER}", *(f'"""odd",{line}' for line in lines()[1:])],
+    "quoted commas elsewhere": [f'"Name, full",{HEADER}', *(f'"Photon, Inc.",{line}' for line in lines()[1:])],
+    "spaces before numbers": [HEADER, *(line.replace(",", ", ") for line in lines()[1:])],
+    "exponents": lines(values="1e2,1.105E+2,+90,10525e-2,.125e2"),
+    "space instead of T": lines([time.replace("T", " ") for time in HOURS[:5]]),
+    "no seconds": lines([f"{time[:16]}Z" for time in HOURS[:5]]),
+    "milliseconds": lines([f"{time[:19]}.000Z" for time in HOURS[:5]]),
+    "microseconds": lines([f"{time[:19]}.000000Z" for time in HOURS[:5]]),
+    "offset zero": lines([f"{time[:19]}+00:00" for time in HOURS[:5]]),
+    "offset without a colon": lines([f"{time[:19]}+0000" for time in HOURS[:5]]),
+    "offset in hours": lines([f"{time[:19]}+00" for time in HOURS[:5]]),
+    "all naive": lines([time[:19] for time in HOURS[:5]]),
+    "east of UTC": lines([f"2024-03-01T{hour + 5:02}:30:00+05:30" for hour in range(5)]),
+    "west of UTC": lines([f"2024-02-29T{hour + 19:02}:00:00-05:00" for hour in range(5)]),
+    "daylight saving begins": lines(
+        [f"2024-02-29T{h:02}:00:00-05:00" for h in (19, 20, 21)]
+        + [f"2024-02-29T{h:02}:00:00-04:00" for h in (23,)]
+        + ["2024-03-01T00:00:00-04:00"]
+    ),
+    "different lengths": lines(
+        [HOURS[0], f"{HOURS[1][:16]}Z", f"{HOURS[2][:19]}+00:00", HOURS[3], f"{HOURS[4][:19]}.000Z"]
+    ),
+    "unix seconds": lines([f"{seconds(hour)}" for hour in range(5)]),
+    "unix milliseconds": lines([f"{seconds(hour)}000" for hour in range(5)]),
+    "unix microseconds": lines([f"{seconds(hour)}000000" for hour in range(5)]),
+    "unix nanoseconds": lines([f"{seconds(hour)}000000000" for hour in range(5)]),
+}
+
+
+@pytest.mark.parametrize("content", SPELLINGS.values(), ids=SPELLINGS.keys())
+def test_it_reads_every_spelling_of_the_same_candles(tmp_path: Path, content: bytes | str | list[str]):
+    frame = csv_file.read(write(tmp_path, content), "1h")
+    pd.testing.assert_frame_equal(frame, EXPECTED)
+    validate(frame, "1h")
+
+
+def test_dates_alone_are_midnight_utc(tmp_path: Path):
+    frame = csv_file.read(write(tmp_path, lines(["2024-02-28", "2024-02-29", "2024-03-01"])), "1d")
+    assert frame.index[1] == pd.Timestamp("2024-02-29T00:00:00Z")
+
+
+def test_unix_seconds_before_2001_have_nine_digits(tmp_path: Path):
+    frame = csv_file.read(write(tmp_path, lines(["999993600", "999997200", "1000000800"])), "1h")
+    assert frame.index[2] == pd.Timestamp("2001-09-09T02:00:00Z")
+
+
+@pytest.mark.parametrize(
+    "number", ["0.1", "0.14550000429153442", "18251592538769.00", "1.7976931348623157e300", "0.30000000000000004"]
+)
+def test_a_number_becomes_the_nearest_float(tmp_path: Path, number: str):
+    frame = csv_file.read(write(tmp_path, lines(values=",".join([number] * 5))), "1h")
+    assert frame["close"].tolist() == [float(number)] * 5
+
+
+def hours(count: int) -> pd.DatetimeIndex:
+    return pd.date_range("1990-01-01", periods=count, freq="h", tz="UTC", unit="us")
+
+
+def test_a_file_of_many_blocks_reads_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(csv_file, "BLOCK_BYTES", 100)
+    times = hours(500)
+    path = write(tmp_path, lines([time.isoformat() for time in times]))
+    frame = csv_file.read(path, "1h")
+    assert frame.index.equals(times)
+    assert all(frame[name].to_numpy().flags.c_contiguous for name in COLUMNS)
+
+
+@pytest.mark.parametrize("line", [2, 3, 4, 250, 501])
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("1990-01-01,x,1,1,1,1", "open is 'x'"),
+        ("1990-13-01T00:00:00Z,1,1,1,1,1", "does not exist"),
+        ("", "an empty line"),
+    ],
+)
+def test_lines_are_counted_over_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: int, text: str, problem: str
+):
+    monkeypatch.setattr(csv_file, "BLOCK_BYTES", 100)
+    content = lines([time.isoformat() for time in hours(600)])
+    content[line - 1] = text
+    with pytest.raises(CandleFileError, match=problem) as caught:
+        csv_file.read(write(tmp_path, content), "1h")
+    assert caught.value.line == line
+
+
+def test_it_refuses_a_folder(tmp_path: Path):
+    with pytest.raises(CandleFileError, match="is a folder, not a file"):
+        csv_file.read(tmp_path, "1h")
+
+
+def test_it_refuses_a_device():
+    with pytest.raises(CandleFileError, match="is not a regular file"):
+        csv_file.read(Path(os.devnull), "1h")
+
+
+def test_it_refuses_a_file_that_is_not_there(tmp_path: Path):
+    with pytest.raises(CandleFileError, match=r"X_1h.csv: cannot be read: No such file"):
+        csv_file.read(tmp_path / "X_1h.csv", "1h")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_it_refuses_a_file_it_may_not_read(tmp_path: Path):
+    path = write(tmp_path, lines())
+    path.chmod(0)
+    with pytest.raises(CandleFileError, match="cannot be read: Permission denied"):
+        csv_file.read(path, "1h")
+
+
+def test_it_refuses_a_huge_file_without_reading_it(tmp_path: Path):
+    path = tmp_path / "BTCUSDT_1h.csv"
+    with path.open("wb") as file:
+        file.truncate(csv_file.LARGEST_FILE_BYTES + 1)
+    started = time.perf_counter()
+    with pytest.raises(CandleFileError, match=re.escape("has 2,147,483,649 bytes")):
+        csv_file.read(path, "1h")
+    assert time.perf_counter() - started < 1
+
+
+def test_it_refuses_an_unknown_interval(tmp_path: Path):
+    with pytest.raises(CandleError, match="unknown interval '7h'"):
+        csv_file.read(write(tmp_path, lines()), "7h")
+
+
+def test_the_file_of_the_interval_comes_before_the_plain_one(tmp_path: Path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    plain = write(first, lines(), "BTCUSDT.csv")
+    assert csv_file.find("btcusdt", "1h", [first, second]) == plain
+    exact = write(second, lines(), "BTCUSDT_1h.csv")
+    assert csv_file.find("BTCUSDT", "1h", [first, second]) == exact
+    nearer = write(first, lines(), "BTCUSDT_1h.csv")
+    assert csv_file.find("BTCUSDT", "1h", [first, second]) == nearer
+
+
+def test_the_users_folder_comes_before_the_projects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert csv_file.find("GOOG", "1d") == csv_file.PROJECT / "data" / "GOOG_1d.csv"
+    (tmp_path / "backend" / "data").mkdir(parents=True)
+    own = write(tmp_path / "backend" / "data", lines(), "GOOG_1d.csv")
+    assert csv_file.find("GOOG", "1d") == own
+
+
+def test_a_missing_series_names_the_places_and_what_is_there(tmp_path: Path):
+    for name in ("GOOG_1d.csv", "GOOG_1w.csv", "GOOGL_1h.csv"):
+        write(tmp_path, lines(), name)
+    with pytest.raises(CandleFileMissing) as caught:
+        csv_file.find("GOOG", "1h", [tmp_path, tmp_path / "absent"])
+    assert str(caught.value) == (
+        f"no candle file for GOOG 1h: looked for GOOG_1h.csv and GOOG.csv in {tmp_path}, {tmp_path / 'absent'}; "
+        "files of GOOG there: GOOG_1d.csv, GOOG_1w.csv"
+    )
+
+
+@pytest.mark.parametrize("symbol", ["../secret", "a/b", "..", "", "X\0"])
+def test_no_symbol_leaves_the_folder(tmp_path: Path, symbol: str):
+    with pytest.raises(SymbolError):
+        csv_file.find(symbol, "1h", [tmp_path])
+
+
+def test_no_interval_leaves_the_folder(tmp_path: Path):
+    with pytest.raises(CandleError):
+        csv_file.find("BTCUSDT", "/../../x", [tmp_path])
+
+
+MILLION = """
+import resource, sys, time
+from pathlib import Path
+from market.sources import csv_file
+started = time.process_time()
+frame = csv_file.read(Path(sys.argv[1]), "1m")
+print(len(frame), time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+@pytest.mark.slow
+def test_a_million_candles_take_little_time_and_memory(tmp_path: Path):
+    closes = 30_000 + np.random.default_rng(7).normal(0, 1, 1_000_000).cumsum().round(2)
+    times = pd.date_range("2020-01-01", periods=len(closes), freq="min", tz="UTC").strftime("%Y-%m-%dT%H:%M:%SZ")
+    columns = {
+        "timestamp": times,
+        "open": closes,
+        "high": closes + 5,
+        "low": closes - 5,
+        "close": closes,
+        "volume": 1.25,
+    }
+    path = tmp_path / "BTCUSDT_1m.csv"
+    pd.DataFrame(columns).round(2).to_csv(path, index=False)
+    command = [sys.executable, "-c", MILLION, str(path)]
+    backend = Path(csv_file.__file__).parents[2]
+    result = subprocess.run(command, cwd=backend, capture_output=True, text=True, check=True)
+    rows, cpu_seconds, peak_megabytes = map(float, result.stdout.split())
+    assert rows == 1_000_000
+    # Measured: 0.35 s and 220 MB. The bounds leave room for a slow machine, not for another order of growth.
+    assert cpu_seconds < 3
+    assert peak_megabytes < 350
