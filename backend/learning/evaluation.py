@@ -1,0 +1,174 @@
+"""How good probabilities were, beside what could be had for nothing: the majority class and a coin."""
+
+from dataclasses import dataclass
+from math import log, sqrt
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from engine.indicators import Array
+from engine.labels import UNKNOWN
+from engine.validation import Fold, walk_forward
+from learning.examples import Examples, examples
+from learning.recipes import Recipe
+from learning.training import CLASSES, TooFewRows, TrainingError, fit
+from learning.walkforward import OutOfSample
+
+COIN_ACCURACY = 1.0 / CLASSES
+COIN_LOG_LOSS = log(CLASSES)
+
+# The normal quantile of a two-sided interval of 95 %.
+Z95 = 1.959963984540054
+
+# A probability of exactly 0 for what then happened would cost an infinite log loss.
+SMALLEST_PROBABILITY = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Scores over `rows` predictions whose labels have closed.
+
+    `confusion[truth][prediction]` counts them in the order SELL, HOLD, BUY. The `majority_` baseline foretells for each
+    row the commonest class (or the class frequencies) of the training rows behind that very prediction.
+    `effective_rows` is rows / horizon: labels of neighbouring rows share all but one of their candles, so that only
+    every horizon-th is news; the 95 % interval of the accuracy is built on it.
+    """
+
+    rows: int
+    effective_rows: float
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    balanced_accuracy: float
+    log_loss: float
+    majority_accuracy: float
+    majority_log_loss: float
+    confusion: tuple[tuple[int, int, int], ...]
+    coin_accuracy: float = COIN_ACCURACY
+    coin_log_loss: float = COIN_LOG_LOSS
+
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        return tuple(sum(row) for row in self.confusion)
+
+    @property
+    def predicted_counts(self) -> tuple[int, ...]:
+        return tuple(sum(column) for column in zip(*self.confusion, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class FoldScore:
+    """The score of one fold, trained on `rows_trained` rows; test candles named by their open times."""
+
+    rows_trained: int
+    first_time: pd.Timestamp
+    last_time: pd.Timestamp
+    score: Score
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A purged walk-forward: each fold by itself, and all their predictions together."""
+
+    folds: tuple[FoldScore, ...]
+    pooled: Score
+
+
+def score(probabilities: Array, baseline: Array, values: npt.NDArray[np.int8], horizon: int) -> Score:
+    """The score of (n, 3) probabilities against n labels; rows without an answer or with an open label do not count.
+
+    `baseline` (n, 3) holds the class frequencies that were known at each prediction. Raises ValueError if no
+    row is left.
+    """
+    counted = (values != UNKNOWN) & np.isfinite(probabilities).all(axis=1) & np.isfinite(baseline).all(axis=1)
+    if not counted.any():
+        raise ValueError("no prediction whose label has closed")
+    probabilities, baseline, truth = probabilities[counted], baseline[counted], values[counted]
+    confusion = _confusion(truth, probabilities.argmax(axis=1))
+    accuracy = float(np.trace(confusion) / truth.size)
+    effective = truth.size / horizon
+    low, high = wilson(accuracy, effective)
+    return Score(
+        rows=truth.size,
+        effective_rows=effective,
+        accuracy=accuracy,
+        accuracy_low=low,
+        accuracy_high=high,
+        balanced_accuracy=_balanced_accuracy(confusion),
+        log_loss=_log_loss(probabilities, truth),
+        majority_accuracy=float(np.mean(baseline.argmax(axis=1) == truth)),
+        majority_log_loss=_log_loss(baseline, truth),
+        confusion=tuple((sell, hold, buy) for sell, hold, buy in confusion.tolist()),
+    )
+
+
+def score_walk(recipe: Recipe, market: pd.DataFrame, walk: OutOfSample) -> Score:
+    """The score of a walk over a market, with the labels of the recipe."""
+    return score(walk.probabilities, walk.baseline, examples(recipe, market).labels.values, recipe.horizon)
+
+
+def evaluate(recipe: Recipe, market: pd.DataFrame) -> Evaluation:
+    """The recipe in a purged walk-forward of `recipe.folds` folds over a market frame.
+
+    A fold that has too few rows to train on, or one class only, is left out. Raises TrainingError if none is left.
+    """
+    known = examples(recipe, market)
+    tested = _test_folds(recipe, known, walk_forward(known.labels, known.complete, recipe.folds))
+    values = known.labels.values
+    folds = tuple(
+        FoldScore(
+            rows_trained=fold.train.size,
+            first_time=known.times[fold.test[0]],
+            last_time=known.times[fold.test[-1]],
+            score=score(answers, baseline, values[fold.test], recipe.horizon),
+        )
+        for fold, answers, baseline in tested
+    )
+    rows = np.concatenate([fold.test for fold, _, _ in tested])
+    answers, baseline = (np.concatenate([part[column] for part in tested]) for column in (1, 2))
+    return Evaluation(folds, score(answers, baseline, values[rows], recipe.horizon))
+
+
+def wilson(share: float, rows: float) -> tuple[float, float]:
+    """The 95 % interval of a share observed in `rows` independent trials (Edwin B. Wilson, JASA 22, 1927)."""
+    square = Z95 * Z95
+    centre = (share + square / (2 * rows)) / (1 + square / rows)
+    half = Z95 * sqrt(share * (1 - share) / rows + square / (4 * rows * rows)) / (1 + square / rows)
+    return max(centre - half, 0.0), min(centre + half, 1.0)
+
+
+def _test_folds(recipe: Recipe, known: Examples, folds: list[Fold]) -> list[tuple[Fold, Array, Array]]:
+    """Each fold that can be trained, with the probabilities and the baseline of its test rows."""
+    tested = []
+    failure: TrainingError = TooFewRows(0)
+    for fold in folds:
+        rows = fold.train if recipe.window is None else fold.train[-recipe.window :]
+        fold = Fold(rows, fold.test)
+        try:
+            model = fit(recipe, known.matrix[rows], known.labels.values[rows])
+        except TrainingError as error:
+            failure = error
+            continue
+        shares = np.tile(model.class_shares, (fold.test.size, 1))
+        tested.append((fold, model.probabilities(known.matrix[fold.test]), shares))
+    if not tested:
+        raise failure
+    return tested
+
+
+def _confusion(truth: npt.NDArray[np.int8], predicted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    counts = np.bincount(truth * CLASSES + predicted, minlength=CLASSES * CLASSES)
+    return counts.reshape(CLASSES, CLASSES)
+
+
+def _balanced_accuracy(confusion: npt.NDArray[np.int64]) -> float:
+    """The mean over the classes that occurred of the share that was foretold."""
+    occurred = confusion.sum(axis=1)
+    present = occurred > 0
+    return float(np.mean(np.diag(confusion)[present] / occurred[present]))
+
+
+def _log_loss(probabilities: Array, truth: npt.NDArray[np.int8]) -> float:
+    chosen = probabilities[np.arange(truth.size), truth]
+    return float(-np.mean(np.log(np.maximum(chosen, SMALLEST_PROBABILITY))))

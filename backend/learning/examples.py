@@ -1,0 +1,37 @@
+"""From a market to what a model learns from: features, labels, and which rows are complete."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from engine.features import feature_matrix
+from engine.indicators import Array
+from engine.labels import Labels, forward_labels
+from engine.validation import Rows, trainable_rows
+from learning.recipes import Recipe
+from learning.training import complete_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """One row per candle: `matrix` (n, 14), `labels`, and `complete` where the features have warmed up."""
+
+    matrix: Array
+    labels: Labels
+    complete: npt.NDArray[np.bool_]
+    times: pd.DatetimeIndex
+
+
+def examples(recipe: Recipe, market: pd.DataFrame) -> Examples:
+    """The examples of a market frame (`engine.snapshot.market_frame`)."""
+    matrix = feature_matrix(market, recipe.form)
+    labels = forward_labels(market["close"].to_numpy(), recipe.horizon, recipe.threshold)
+    return Examples(matrix, labels, complete_rows(matrix), pd.DatetimeIndex(market.index))
+
+
+def rows_known(recipe: Recipe, known: Examples, at: int) -> Rows:
+    """The rows that may train a model that is first used at the close of candle `at`; the last `window` of them."""
+    rows = trainable_rows(known.labels, known.complete, at)
+    return rows if recipe.window is None else rows[-recipe.window :]
