@@ -14,7 +14,7 @@ DEBUG = ENVIRONMENT.debug
 SECRET_KEY = ENVIRONMENT.secret_key
 ALLOWED_HOSTS = ENVIRONMENT.allowed_hosts
 
-PROJECT_APPS = ["accounts", "market", "learning", "backtests"]
+PROJECT_APPS = ["accounts", "market", "learning", "trading", "backtests"]
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",

@@ -21,6 +21,9 @@ COIN_LOG_LOSS = log(CLASSES)
 # The normal quantile of a two-sided interval of 95 %.
 Z95 = 1.959963984540054
 
+BLOCK_HORIZONS = 20
+MINIMUM_BLOCKS = 10
+
 # A probability of exactly 0 for what then happened would cost an infinite log loss.
 SMALLEST_PROBABILITY = 1e-6
 
@@ -31,8 +34,8 @@ class Score:
 
     `confusion[truth][prediction]` counts them in the order SELL, HOLD, BUY. The `majority_` baseline foretells for each
     row the commonest class (or the class frequencies) of the training rows behind that very prediction.
-    `effective_rows` is rows / horizon: labels of neighbouring rows share all but one of their candles, so that only
-    every horizon-th is news; the 95 % interval of the accuracy is built on it.
+    The 95 % interval of the accuracy is built on `effective_rows`, the number of independent predictions that `rows`
+    are worth: neighbouring labels share candles, and a model is right and wrong in spells.
     """
 
     rows: int
@@ -87,7 +90,7 @@ def score(probabilities: Array, baseline: Array, values: npt.NDArray[np.int8], h
     probabilities, baseline, truth = probabilities[counted], baseline[counted], values[counted]
     confusion = _confusion(truth, probabilities.argmax(axis=1))
     accuracy = float(np.trace(confusion) / truth.size)
-    effective = truth.size / horizon
+    effective = effective_rows(probabilities.argmax(axis=1) == truth, horizon)
     low, high = wilson(accuracy, effective)
     return Score(
         rows=truth.size,
@@ -128,6 +131,20 @@ def evaluate(recipe: Recipe, market: pd.DataFrame) -> Evaluation:
     rows = np.concatenate([fold.test for fold, _, _ in tested])
     answers, baseline = (np.concatenate([part[column] for part in tested]) for column in (1, 2))
     return Evaluation(folds, score(answers, baseline, values[rows], recipe.horizon))
+
+
+def effective_rows(right: npt.NDArray[np.bool_], horizon: int) -> float:
+    """How many independent trials n predictions in time order are worth: n / horizon at most.
+
+    Labels of neighbouring rows share all but one of their candles, so that only every horizon-th is news. Spells that
+    outlast a label show in the shares of blocks of 20 horizons, which then differ by more than chance lets them.
+    """
+    length = BLOCK_HORIZONS * horizon
+    blocks = right[: right.size // length * length].reshape(-1, length)
+    inflation = float(horizon)
+    if len(blocks) >= MINIMUM_BLOCKS and 0 < right.mean() < 1:
+        inflation = max(inflation, float(blocks.mean(axis=1).var(ddof=1) * length / right.var()))
+    return right.size / inflation
 
 
 def wilson(share: float, rows: float) -> tuple[float, float]:

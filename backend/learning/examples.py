@@ -10,7 +10,7 @@ from engine.features import feature_matrix
 from engine.indicators import Array
 from engine.labels import Labels, forward_labels
 from engine.validation import Rows, trainable_rows
-from learning.recipes import Recipe
+from learning.recipes import Recipe, ThresholdUnit
 from learning.training import complete_rows
 
 
@@ -27,8 +27,15 @@ class Examples:
 def examples(recipe: Recipe, market: pd.DataFrame) -> Examples:
     """The examples of a market frame (`engine.snapshot.market_frame`)."""
     matrix = feature_matrix(market, recipe.form)
-    labels = forward_labels(market["close"].to_numpy(), recipe.horizon, recipe.threshold)
+    labels = forward_labels(market["close"].to_numpy(), recipe.horizon, _thresholds(recipe, market))
     return Examples(matrix, labels, complete_rows(matrix), pd.DatetimeIndex(market.index))
+
+
+def _thresholds(recipe: Recipe, market: pd.DataFrame) -> float | Array:
+    """As fractions of the price."""
+    if recipe.threshold_unit is ThresholdUnit.PRICE:
+        return recipe.threshold
+    return recipe.threshold * market["volatility"].to_numpy() / market["close"].to_numpy()
 
 
 def rows_known(recipe: Recipe, known: Examples, at: int) -> Rows:

@@ -17,13 +17,21 @@ class Algorithm(StrEnum):
     GRADIENT_BOOSTING = "gradient_boosting"
 
 
+class ThresholdUnit(StrEnum):
+    PRICE = "price"
+    """A fraction of the price: 0.005 is 0.5 %, in every market alike."""
+
+    VOLATILITY = "volatility"
+    """Multiples of the 20-candle volatility at the row: about as many HOLDs in a calm market as in a wild one."""
+
+
 class RecipeError(ValueError):
     """A recipe that no model can be made from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`threshold` is a fraction of the price (0.005 is 0.5 %), `horizon` and `window` count candles.
+    """`threshold` is a fraction of the price (0.005 is 0.5 %) or what its unit says; `horizon` counts candles.
 
     A model trains on the last `window` candles whose label is known, on all of them if None.
     """
@@ -32,6 +40,7 @@ class Recipe:
     form: FeatureForm = FeatureForm.STATIONARY
     horizon: int = 5
     threshold: float = 0.005
+    threshold_unit: ThresholdUnit = ThresholdUnit.PRICE
     seed: int = 42
     folds: int = 5
     window: int | None = None
@@ -41,12 +50,13 @@ class Recipe:
         # Names come from forms and command lines; a plain string becomes its enum member.
         object.__setattr__(self, "algorithm", _member(Algorithm, self.algorithm, "algorithm"))
         object.__setattr__(self, "form", _member(FeatureForm, self.form, "feature form"))
+        object.__setattr__(self, "threshold_unit", _member(ThresholdUnit, self.threshold_unit, "threshold unit"))
         for name in ("horizon", "folds", "trees"):
             _check_at_least_one(name, getattr(self, name))
         if self.window is not None:
             _check_at_least_one("window", self.window)
         if not (isfinite(self.threshold) and self.threshold >= 0):
-            raise RecipeError(f"threshold must be a fraction of the price, zero or more, not {self.threshold}")
+            raise RecipeError(f"threshold must be a number, zero or more, not {self.threshold}")
         if not 0 <= self.seed <= LARGEST_SEED:
             raise RecipeError(f"seed must be from 0 to {LARGEST_SEED}, not {self.seed}")
 

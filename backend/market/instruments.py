@@ -9,7 +9,7 @@ from engine.orders import CENT, ZERO, Instrument
 from market.models import Symbol
 from market.symbols import Kind, crypto_quote, kind_of, parse_symbol
 
-__all__ = ["inferred_tick", "instrument_for", "kind_of", "parse_symbol"]
+__all__ = ["inferred_tick", "instrument_for", "kind_of", "parse_symbol", "stored_instrument"]
 
 FEWEST_PLACES, MOST_PLACES = 2, 8
 LOT_STEPS = {Kind.CRYPTO: Decimal("0.00001"), Kind.STOCK: Decimal(1), Kind.FOREX: Decimal(1)}
@@ -27,10 +27,18 @@ def instrument_for(symbol: str, history: pd.DataFrame) -> Instrument:
     """
     symbol = parse_symbol(symbol)
     row = Symbol.objects.filter(symbol=symbol).first() or Symbol(symbol=symbol, kind=kind_of(symbol))
-    kind, in_coins = Kind(row.kind), crypto_quote(symbol) in COIN_QUOTES
+    return stored_instrument(row, inferred_tick(history) if row.price_tick is None else None)
+
+
+def stored_instrument(row: Symbol, price_tick: Decimal | None = None) -> Instrument:
+    """The instrument of a row. The tick may be left out where the row states one."""
+    kind, in_coins = Kind(row.kind), crypto_quote(row.symbol) in COIN_QUOTES
+    tick = row.price_tick if price_tick is None else price_tick
+    if tick is None:
+        raise ValueError(f"{row.symbol} has no price tick yet: no candles have been seen")
     return Instrument(
-        symbol=symbol,
-        price_tick=inferred_tick(history) if row.price_tick is None else _short(row.price_tick),
+        symbol=row.symbol,
+        price_tick=_short(tick),
         lot_step=LOT_STEPS[kind] if row.lot_step is None else _short(row.lot_step),
         minimum_notional=_usual_minimum(kind, in_coins)
         if row.minimum_notional is None

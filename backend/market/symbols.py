@@ -8,47 +8,11 @@ from market.errors import SymbolError
 # No slash can pass, so a symbol is safe as part of a file name. The caret is how indices are written (^GSPC).
 PATTERN = re.compile(r"^(?=.{1,20}\Z)\^?[A-Z0-9][A-Z0-9.=-]*\Z")
 
-CURRENCIES = frozenset(
-    {
-        *(
-            "AED",
-            "AUD",
-            "BRL",
-            "CAD",
-            "CHF",
-            "CLP",
-            "CNH",
-            "CNY",
-            "COP",
-            "CZK",
-            "DKK",
-            "EUR",
-            "GBP",
-            "HKD",
-            "HUF",
-            "IDR",
-        ),
-        *(
-            "ILS",
-            "INR",
-            "JPY",
-            "KRW",
-            "MXN",
-            "MYR",
-            "NOK",
-            "NZD",
-            "PHP",
-            "PLN",
-            "RON",
-            "SAR",
-            "SEK",
-            "SGD",
-            "THB",
-            "TRY",
-        ),
-        *("TWD", "USD", "ZAR", "XAG", "XAU", "XPD", "XPT"),
-    }
-)
+CURRENCIES = frozenset((
+    "AED", "AUD", "BRL", "CAD", "CHF", "CLP", "CNH", "CNY", "COP", "CZK", "DKK", "EUR", "GBP", "HKD", "HUF", "IDR",
+    "ILS", "INR", "JPY", "KRW", "MXN", "MYR", "NOK", "NZD", "PHP", "PLN", "RON", "SAR", "SEK", "SGD", "THB", "TRY",
+    "TWD", "USD", "ZAR", "XAG", "XAU", "XPD", "XPT",
+))  # fmt: skip
 FOREX = re.compile(r"([A-Z]{3})-?([A-Z]{3})(=X)?")
 # The quote stands at the end and needs a base before it: ABNB and GBTC are shares.
 CRYPTO = re.compile(r"[A-Z0-9]{2,}-?(?P<quote>USDT|USDC|FDUSD|BUSD|TUSD|PERP|BTC|ETH)")

@@ -50,7 +50,7 @@ def labels_at_their_ends(candles: pd.DataFrame) -> np.ndarray:
 
 
 def training_sets(candles: pd.DataFrame) -> np.ndarray:
-    """Row t describes what a model that is first used at candle t is trained on; every LOOKED_AT-th row is looked at."""
+    """Row t, for every LOOKED_AT-th, describes what a model that is first used at candle t is trained on."""
     matrix = stationary(candles)
     labels = forward_labels(candles["close"].to_numpy(), HORIZON, 0.005)
     result = np.full((len(candles), 3), np.nan)

@@ -7,7 +7,7 @@ from engine.features import FEATURES, FeatureForm
 from engine.orders import Action
 from engine.snapshot import market_frame
 from learning.examples import Examples, examples, rows_known
-from learning.recipes import Algorithm, Recipe
+from learning.recipes import Algorithm, Recipe, ThresholdUnit
 from learning.training import MINIMUM_ROWS, Model, OneClassOnly, TooFewRows, TrainingError, fit
 from tests.markets import Array, assert_same_bits, random_candles, real_candles
 
@@ -152,3 +152,14 @@ def test_the_window_keeps_the_latest_rows():
     every, latest = (rows_known(one, examples(one, market), at=200) for one in (Recipe(), Recipe(window=40)))
     assert every.tolist() == list(range(49, 196))
     assert latest.tolist() == list(range(156, 196))
+
+
+def test_a_threshold_in_volatilities_is_the_same_for_every_price():
+    candles = random_candles(300)
+    recipe_ = Recipe(threshold=0.5, threshold_unit=ThresholdUnit.VOLATILITY)
+    market = market_frame(candles)
+    known = examples(recipe_, market)
+    move = market["close"].shift(-5) - market["close"]
+    expected = np.sign(move).where(move.abs() > 0.5 * market["volatility"], 0.0) + 1
+    assert known.labels.values[49:295].tolist() == expected.iloc[49:295].tolist()
+    assert set(known.labels.values[295:]) == {-1}

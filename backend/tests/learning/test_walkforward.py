@@ -7,7 +7,7 @@ import pytest
 from engine.snapshot import market_frame
 from learning import walkforward
 from learning.examples import examples, rows_known
-from learning.recipes import Algorithm, Recipe
+from learning.recipes import Algorithm, Recipe, ThresholdUnit
 from learning.training import OneClassOnly, TrainingError, fit
 from learning.walkforward import OutOfSample, out_of_sample_probabilities
 from tests.lookahead import assert_blind_to_the_future
@@ -34,6 +34,16 @@ def test_no_answer_sees_the_future(real_data: Path, algorithm: Algorithm, name: 
         return np.hstack([found.probabilities, found.baseline])
 
     assert_blind_to_the_future(stage, candles, [START - 1, START, 249, 250, 251, 499, 598])
+
+
+def test_a_threshold_in_volatilities_does_not_see_the_future(real_data: Path):
+    recipe = Recipe(trees=8, threshold=0.5, threshold_unit=ThresholdUnit.VOLATILITY)
+    candles = real_candles(real_data, "GBPUSD_1m").iloc[:400]
+
+    def stage(candles: pd.DataFrame) -> np.ndarray:
+        return walk(candles, recipe).probabilities
+
+    assert_blind_to_the_future(stage, candles, [250, 398])
 
 
 def test_a_label_that_had_not_closed_would_be_caught(real_data: Path, monkeypatch: pytest.MonkeyPatch):

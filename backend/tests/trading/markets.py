@@ -1,0 +1,68 @@
+"""A user's account in a market that is replayed from made or real candles, with a model whose answers are known."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+import pandas as pd
+
+from accounts.models import User
+from engine.features import FEATURES
+from engine.indicators import Array
+from engine.snapshot import Snapshot
+from learning.serving import Answer
+from market.models import Symbol
+from market.services import add_symbol
+from market.sources.replay import ReplaySource
+from trading.models import Account, TradingSettings
+from trading.pipeline import Market, Pipeline
+from trading.services import follow, open_account, start_agents
+
+CASH = Decimal("10000.00")
+
+
+@dataclass
+class ToldPredictor:
+    """Answers by the open time of the candle."""
+
+    answers: dict[datetime, Array]
+    asked: list[datetime] = field(default_factory=list)
+
+    def answer(self, snapshot: Snapshot, model_type: str) -> Answer | None:
+        self.asked.append(snapshot.open_time)
+        if snapshot.open_time not in self.answers:
+            return None
+        return Answer(self.answers[snapshot.open_time], model_type, "told", dict.fromkeys(FEATURES, 0.0))
+
+
+class PlayedSource(ReplaySource):
+    """A replay whose history is given in candles."""
+
+    def __init__(self, candles: pd.DataFrame, history: int) -> None:
+        super().__init__(candles)
+        self.known = history
+
+    def history(self) -> pd.DataFrame:
+        return self.candles.iloc[: self.known]
+
+
+def told(index: pd.DatetimeIndex, probabilities: Array) -> ToldPredictor:
+    return ToldPredictor(dict(zip(index.to_pydatetime(), probabilities, strict=True)))
+
+
+def running_account(
+    email: str = "ann@example.com", *, interval: str = "1h", symbols: str = "BTCUSDT", **settings: object
+) -> Account:
+    account = open_account(User.objects.create_user(email, "a long passphrase"))
+    TradingSettings.objects.filter(account=account).update(interval=interval, **settings)
+    follow(account, [add_symbol(symbol) for symbol in symbols.split()])
+    start_agents(account)
+    return Account.objects.select_related("settings").get(pk=account.pk)
+
+
+def market(symbol: str = "BTCUSDT", interval: str = "1h") -> Market:
+    return Market(Symbol.objects.get(symbol=symbol), interval)
+
+
+def pipeline(source: ReplaySource, predictor: ToldPredictor) -> Pipeline:
+    return Pipeline(sources=lambda symbol, interval: source, predictor=predictor)

@@ -1,0 +1,1 @@
+"""The three agents. They know nothing of each other: each reads messages and writes messages."""

@@ -1,0 +1,94 @@
+"""The Execution Agent: TRADE_DECISION in; through the gate to the broker; one EXECUTION_REPORT out for each."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from django.utils import timezone
+
+from engine.decide import Decision as Made
+from engine.fills import execution_report, fill
+from engine.orders import Action, Fill, Order, Quote, Refusal
+from engine.risk import gate
+from market.instruments import stored_instrument
+from market.models import Symbol
+from market.sources.replay import Price
+from trading import journal
+from trading.agents.integration import DjangoAgentAdapter, Handled
+from trading.desk import Desk, locked_desks, price_age, save_accounts
+from trading.models import Account, AgentType, Decision, Message
+
+Quotes = Callable[[Symbol, str, datetime], Price | None]
+"""The first price of a symbol at an interval after a moment, or None while there is none."""
+
+
+class ExecutionAgent:
+    def __init__(self, quotes: Quotes, adapter: DjangoAgentAdapter | None = None) -> None:
+        self.quotes = quotes
+        self.adapter = adapter or DjangoAgentAdapter(AgentType.EXECUTION)
+
+    def work(self) -> int:
+        return self.adapter.work(self.handle)
+
+    def handle(self, messages: Sequence[Message]) -> Handled:
+        """The decisions of a batch, each under the lock of its account."""
+        desks = {
+            desk.account.pk: desk
+            for desk in locked_desks(Account.objects.filter(pk__in={message.account_id for message in messages}))
+        }
+        ids = [message.payload["decision_id"] for message in messages]
+        decisions = {row.pk: row for row in Decision.objects.filter(pk__in=ids).select_related("symbol")}
+        handled, done = Handled(), []
+        for message in messages:
+            decision = decisions[message.payload["decision_id"]]
+            price = self.quotes(decision.symbol, decision.interval, decision.close_time)
+            if price is None:
+                handled.deferred.append(message)
+                continue
+            handled.outgoing.append(self._carry_out(desks[message.account_id], message, decision, price))
+            done.append(decision)
+        Decision.objects.bulk_update(done, ["status", "reason_code", "executed_at"], batch_size=200)
+        save_accounts(desks.values())
+        journal.active(AgentType.EXECUTION, [desk.account for desk in desks.values()])
+        return handled
+
+    def _carry_out(self, desk: Desk, message: Message, decision: Decision, price: Price) -> Message:
+        instrument = stored_instrument(decision.symbol)
+        rules = desk.rules(instrument)
+        quote = Quote(instrument.price(price.price), price_age(decision.close_time, price.time))
+        desk.begin_day(price.time.date())
+        made = _made(decision)
+        result: Order | Fill | Refusal = gate(made, desk.book(), desk.standing(made.symbol, quote.price), quote, rules)
+        order_id = f"decision-{decision.pk}"
+        if isinstance(result, Order):
+            result = fill(result, instrument, rules.costs, price.time)
+            trade = desk.record(result, decision.symbol, instrument, order_id, decision)
+            journal.traded(desk.account, trade, result.order.reason, message)
+            decision.status, decision.reason_code = Decision.Status.EXECUTED, result.order.reason
+        elif isinstance(result, Refusal):
+            decision.status = Decision.Status.SKIPPED if result.skipped else Decision.Status.REJECTED
+            decision.reason_code = result.code
+            journal.refused(desk.account, result, decision, message)
+        decision.executed_at = timezone.now()
+        return self.adapter.message(
+            "",
+            Message.Type.EXECUTION_REPORT,
+            execution_report(result, made.action, made.symbol, order_id, price.time),
+            key=f"report:{message.pk}",
+            symbol=decision.symbol,
+            interval=decision.interval,
+            account=desk.account,
+            caused_by=message,
+        )
+
+
+def _made(decision: Decision) -> Made:
+    """The decision as the engine made it."""
+    return Made(
+        symbol=decision.symbol.symbol,
+        time=decision.close_time,
+        action=Action[decision.action],
+        confidence=decision.confidence,
+        risk_score=decision.risk_score,
+        quantity=decision.quantity,
+        price=decision.price,
+    )

@@ -1,0 +1,174 @@
+"""The only code that claims, publishes and completes messages.
+
+A claim is a conditional UPDATE, and its row count is believed: that is right on both databases. SKIP LOCKED only spares
+workers on PostgreSQL from waiting for each other. Claim, effects, outgoing messages and `processed_at` commit together,
+so a crash at any line leaves everything or nothing.
+"""
+
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from market.models import Symbol
+from trading.models import Account, AgentType, Message
+
+logger = logging.getLogger(__name__)
+
+BATCH = 200
+MOST_ATTEMPTS = 5
+DEFER_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 60.0
+
+# The database's trouble and not the message's: nothing has happened, and the next sweep tries again.
+OUTAGES = (OperationalError, InterfaceError)
+
+
+@dataclass
+class Handled:
+    """What a handler did with a batch: what to publish, and the messages whose time has not come yet."""
+
+    outgoing: list[Message] = field(default_factory=list)
+    deferred: list[Message] = field(default_factory=list)
+
+
+Handler = Callable[[Sequence[Message]], Handled]
+
+
+class DjangoAgentAdapter:
+    """The Message table as one agent sees it."""
+
+    def __init__(self, agent: str, wake: Callable[[str], None] | None = None) -> None:
+        self.agent = agent
+        self.wake = wake
+
+    def message(
+        self,
+        to_agent: str,
+        message_type: str,
+        payload: dict[str, Any],
+        *,
+        key: str,
+        symbol: Symbol,
+        interval: str,
+        account: Account | None = None,
+        caused_by: Message | None = None,
+    ) -> Message:
+        """A message that is not sent yet. Its key is a function of what it says, so it can be sent only once."""
+        return Message(
+            key=key,
+            type=message_type,
+            sender=self.agent,
+            recipient=to_agent,
+            payload=payload,
+            symbol=symbol,
+            interval=interval,
+            account=account,
+            caused_by=caused_by,
+            correlation_id=caused_by.correlation_id if caused_by else uuid.uuid4(),
+            # What nobody has to act on is done when it is written.
+            processed_at=None if to_agent else timezone.now(),
+        )
+
+    def publish(self, messages: Iterable[Message]) -> None:
+        """Writes messages; one whose key stands already is left as it is. Wakes the recipients after the commit."""
+        messages = list(messages)
+        Message.objects.bulk_create(messages, ignore_conflicts=True)
+        for recipient in sorted({message.recipient for message in messages if message.recipient}):
+            self._wake(recipient)
+
+    def send_message(self, to_agent: str, message_type: str, payload: dict[str, Any], **details: Any) -> Message:
+        """Writes one message, or finds the one that stands under its key already."""
+        message = self.message(to_agent, message_type, payload, **details)
+        with transaction.atomic():
+            self.publish([message])
+        return Message.objects.get(key=message.key)
+
+    def work(self, handle: Handler, limit: int = BATCH) -> int:
+        """Claims what waits, has it handled and publishes the outcome, in one transaction. How many were claimed.
+
+        When a batch fails, its messages are handled one by one: only the bad one waits, and is parked in the end.
+        """
+        claimed: list[Message] = []
+        try:
+            with transaction.atomic():
+                claimed = self._claim(limit)
+                self._complete(claimed, handle)
+            return len(claimed)
+        except OUTAGES:
+            raise
+        except Exception as error:
+            if len(claimed) == 1:
+                self._failed(claimed[0], error)
+            else:
+                logger.warning("%s: a batch of %s failed: %s", self.agent, len(claimed), error)
+        for message in claimed if len(claimed) > 1 else []:
+            self._work_alone(message, handle)
+        return len(claimed)
+
+    def _work_alone(self, message: Message, handle: Handler) -> None:
+        try:
+            with transaction.atomic():
+                self._complete(self._claim(1, only=message.pk), handle)
+        except OUTAGES:
+            raise
+        except Exception as error:
+            self._failed(message, error)
+
+    def _complete(self, claimed: Sequence[Message], handle: Handler) -> None:
+        if not claimed:
+            return
+        handled = handle(claimed)
+        self.publish(handled.outgoing)
+        if handled.deferred:
+            later = timezone.now() + timedelta(seconds=DEFER_SECONDS)
+            deferred = [message.pk for message in handled.deferred]
+            Message.objects.filter(pk__in=deferred).update(processed_at=None, available_at=later)
+
+    def _claim(self, limit: int, only: int | None = None) -> list[Message]:
+        now = timezone.now()
+        candidates = self._waiting(now) if only is None else Message.objects.filter(pk=only)
+        if connection.features.has_select_for_update_skip_locked:
+            candidates = candidates.select_for_update(skip_locked=True, of=("self",))
+        keys = list(candidates.order_by("pk").values_list("pk", flat=True)[:limit])
+        claimed = Message.objects.filter(pk__in=keys, processed_at__isnull=True).update(processed_at=now)
+        if claimed != len(keys):
+            raise RuntimeError(f"{self.agent}: {len(keys)} messages were free, {claimed} could be claimed")
+        return list(Message.objects.filter(pk__in=keys).select_related("symbol", "account", "caused_by").order_by("pk"))
+
+    def _waiting(self, now: datetime) -> "QuerySet[Message]":
+        waiting = _open().filter(recipient=self.agent, available_at__lte=now)
+        if self.agent != AgentType.DECISION_MAKER:
+            return waiting
+        # A candle is decided on only when the candle before it, and all that was decided on it, is done.
+        ahead = Q(pk__lt=OuterRef("pk")) | Q(type=Message.Type.TRADE_DECISION)
+        same_market = _open().filter(symbol=OuterRef("symbol"), interval=OuterRef("interval"))
+        return waiting.filter(~Exists(same_market.filter(ahead)))
+
+    def _failed(self, message: Message, error: Exception) -> None:
+        attempts = message.attempts + 1
+        parked = attempts >= MOST_ATTEMPTS
+        now = timezone.now()
+        wait = min(2.0**attempts, LONGEST_WAIT_SECONDS)
+        Message.objects.filter(pk=message.pk, processed_at__isnull=True).update(
+            attempts=attempts,
+            error=f"{type(error).__name__}: {error}"[:2000],
+            available_at=now + timedelta(seconds=wait),
+            parked_at=now if parked else None,
+        )
+        logger.error("%s: message %s failed (attempt %s)", self.agent, message.pk, attempts, exc_info=error)
+
+    def _wake(self, recipient: str) -> None:
+        if self.wake is not None:
+            wake = self.wake
+            transaction.on_commit(lambda: wake(recipient))
+
+
+def _open() -> "QuerySet[Message]":
+    return Message.objects.filter(processed_at__isnull=True, parked_at__isnull=True)

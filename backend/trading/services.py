@@ -1,0 +1,81 @@
+"""Writes that users ask for: an account, what it follows, and whether its agents run."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from django.db import transaction
+
+from accounts.models import User
+from market.models import Symbol
+from market.services import add_symbol
+from trading.models import Account, AgentState, AgentType, CashEntry, Follow, Mode, TradingSettings
+
+INITIAL_BALANCE = Decimal("10000.00")
+
+WATCH_LIST = {
+    "BTCUSDT": "Bitcoin",
+    "ETHUSDT": "Ethereum",
+    "BNBUSDT": "BNB",
+    "SOLUSDT": "Solana",
+    "ADAUSDT": "Cardano",
+    "XRPUSDT": "XRP",
+    "DOGEUSDT": "Dogecoin",
+    "AAPL": "Apple",
+    "MSFT": "Microsoft",
+    "GOOGL": "Alphabet",
+    "AMZN": "Amazon",
+    "TSLA": "Tesla",
+    "META": "Meta Platforms",
+    "NVDA": "NVIDIA",
+    "JPM": "JPMorgan Chase",
+}
+
+
+@transaction.atomic
+def open_account(user: User, initial_balance: Decimal = INITIAL_BALANCE) -> Account:
+    """The paper account of a user with settings and agents; made if there is none yet."""
+    account, made = Account.objects.get_or_create(
+        user=user,
+        mode=Mode.PAPER,
+        defaults={
+            "initial_balance": initial_balance,
+            "cash": initial_balance,
+            "equity": initial_balance,
+            "peak_equity": initial_balance,
+            "day_start_equity": initial_balance,
+        },
+    )
+    if made:
+        TradingSettings.objects.create(account=account)
+        CashEntry.objects.create(account=account, amount=initial_balance, balance=initial_balance)
+        AgentState.objects.bulk_create([AgentState(user=user, agent_type=agent) for agent in AgentType.values])
+    return account
+
+
+def add_default_symbols(account: Account) -> list[Follow]:
+    """The watch list that a new user starts with."""
+    return follow(account, [add_symbol(symbol, name) for symbol, name in WATCH_LIST.items()])
+
+
+def follow(account: Account, symbols: Iterable[Symbol]) -> list[Follow]:
+    """The account trades these symbols from now on; the rows, old and new."""
+    wanted = list(symbols)
+    Follow.objects.bulk_create([Follow(account=account, symbol=symbol) for symbol in wanted], ignore_conflicts=True)
+    return list(Follow.objects.filter(account=account, symbol__in=wanted).select_related("symbol"))
+
+
+def start_agents(account: Account) -> bool:
+    """Whether this changed anything: the agents of a running account stay as they are."""
+    return _set_status(account, TradingSettings.Status.RUNNING, AgentState.Status.RUNNING)
+
+
+def stop_agents(account: Account) -> bool:
+    """No more decisions. Open positions keep their protective exits."""
+    return _set_status(account, TradingSettings.Status.STOPPED, AgentState.Status.STOPPED)
+
+
+@transaction.atomic
+def _set_status(account: Account, status: TradingSettings.Status, shown: AgentState.Status) -> bool:
+    changed = TradingSettings.objects.filter(account=account).exclude(status=status).update(status=status)
+    AgentState.objects.filter(user=account.user_id).update(status=shown, error_message="")
+    return bool(changed)
