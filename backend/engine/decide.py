@@ -33,10 +33,10 @@ class Policy:
     """
 
     confidence_threshold: float = 0.5
-    max_position: float = 0.25
+    max_position: float = 0.5
     risk_per_trade: float = RISK_PER_TRADE["medium"]
-    stop_loss: float | None = 0.03
-    take_profit: float | None = 0.06
+    stop_loss: float | None = 0.05
+    take_profit: float | None = 0.1
     trailing_stop: float | None = None
     cash_reserve: float = 0.01
     quantity: Decimal | None = None
@@ -112,12 +112,20 @@ def risk_score(confidence: float, volatility: float, price: float, policy: Polic
     return 0.5 * (1.0 - confidence) + 0.5 * min(reach, 1.0)
 
 
-def position_size(equity: float, cash: float, price: float, confidence: float, risk: float, policy: Policy) -> float:
-    """The quantity to buy: the position limit, scaled by confidence and by what risk leaves, and never more than
-    what loses `risk_per_trade` of the equity at the stop, or than there is cash for.
-    """
+def entry_size(
+    price: float, volatility: float, confidence: float, equity: Decimal, cash: Decimal, policy: Policy
+) -> float:
+    """The quantity that a BUY asks for, not yet in lots."""
     if policy.quantity is not None:
         return float(policy.quantity)
+    risk = risk_score(confidence, volatility, price, policy)
+    return position_size(float(equity), float(cash), price, confidence, risk, policy)
+
+
+def position_size(equity: float, cash: float, price: float, confidence: float, risk: float, policy: Policy) -> float:
+    """The position limit, scaled by confidence and by what risk leaves, in units; never more than what loses
+    `risk_per_trade` of the equity at the stop, or than there is cash for.
+    """
     notional = equity * policy.max_position * confidence * (1.0 - risk)
     at_stop = equity * policy.risk_per_trade / (policy.stop_loss or REFERENCE_STOP)
     return min(notional, at_stop, cash * (1.0 - policy.cash_reserve)) / price
@@ -144,7 +152,7 @@ def decision_on(
     risk = risk_score(confidence, volatility, price, policy)
     held = book.positions.get(symbol)
     if action is Action.BUY and held is None:
-        quantity = position_size(float(equity), float(book.cash), price, confidence, risk, policy)
+        quantity = entry_size(price, volatility, confidence, equity, book.cash, policy)
     elif action is Action.SELL and held is not None:
         quantity = float(held.quantity)
     else:

@@ -29,6 +29,12 @@ def terms(
     return price, instrument.receives(exact_amount), instrument.pays(exact_amount * costs.fee_rate)
 
 
+def cash_bound(order: Order, instrument: Instrument, costs: Costs) -> Decimal:
+    """What a BUY cannot cost more than: price, amount and commission are each rounded up by less than a step."""
+    highest = order.price * costs.buying + instrument.price_tick
+    return highest * order.quantity * costs.with_fee + 2 * instrument.money_step
+
+
 def execution_report(
     outcome: Fill | Refusal, action: Action, symbol: str, order_id: str, time: datetime
 ) -> dict[str, Any]:

@@ -7,6 +7,7 @@ orders alone, and have to arrive at the same cash.
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,14 +19,14 @@ import pandas as pd
 from msgspec import Struct
 
 from engine.candles import interval_length
-from engine.decide import NO_DECISION, Close, choose, decision_on
+from engine.decide import NO_DECISION, choose, entry_size
 from engine.fills import fill, terms
-from engine.holdings import Holdings
+from engine.holdings import Holdings, Run
 from engine.indicators import Array
 from engine.ledger import Book, LedgerError, apply
 from engine.orders import Action, Code, Fill, Order, Quote, Reason, Refusal
 from engine.protect import Exit, first_exit, followed, guard
-from engine.risk import Rules, Standing, exit_order, gate
+from engine.risk import Rules, Standing, entry_order, exit_order
 
 Actions = npt.NDArray[np.int8]
 
@@ -68,7 +69,7 @@ def replay_actions(
     history = History(candles, actions, confidence, volatility, interval)
     jump = _Jump(history, rules, cash)
     jump.play()
-    return Replay(history, rules, jump.holdings, jump.orders, jump.refused)
+    return Replay(history, rules, jump.holdings, jump.refused)
 
 
 class History:
@@ -90,9 +91,6 @@ class History:
     def open_time(self, row: int) -> datetime:
         return datetime.fromtimestamp(self.seconds.item(row), UTC)
 
-    def close_time(self, row: int) -> datetime:
-        return datetime.fromtimestamp(self.seconds.item(row) + self.length, UTC)
-
     def quote(self, row: int, rules: Rules) -> Quote:
         """The open of a row, as old as the close that the decision was made on."""
         age = self.seconds.item(row) - self.seconds.item(row - 1) - self.length
@@ -110,53 +108,55 @@ class _Jump:
         self.history, self.rules, self.cash = history, rules, cash
         self.symbol = rules.instrument.symbol
         self.holdings = Holdings(cash, history.close)
-        self.orders: list[tuple[int, Order]] = []
         self.refused: list[tuple[int, Code]] = []
 
     def play(self) -> None:
-        row, last = 0, self.history.rows - 1
-        while (row := self.history.next_buy.item(row)) < last:
+        next_buy, row, last = self.history.next_buy.item, 0, self.history.rows - 1
+        while (row := next_buy(row)) < last:
             result = self._gated(row)
-            if isinstance(result, Refusal):
+            if isinstance(result, Order):
+                row = self._hold(row + 1, result)
+            else:
                 self.refused.append((row, result.code))
                 row += 1
-            else:
-                row = self._hold(row + 1, result)
 
     def _gated(self, row: int) -> Order | Refusal:
         """The BUY decided at the close of a row meets the next open."""
         history, rules, cash = self.history, self.rules, self.cash
-        book = Book(cash)
-        close = Close(self.symbol, history.close_time(row), history.close.item(row), history.volatility.item(row))
-        decision = decision_on(close, Action.BUY, history.confidence.item(row), book, cash, rules.policy)
-        return gate(decision, book, self._standing(row + 1), history.quote(row + 1, rules), rules)
+        price, volatility, confidence = (
+            history.close.item(row),
+            history.volatility.item(row),
+            history.confidence.item(row),
+        )
+        wanted = entry_size(price, volatility, confidence, cash, cash, rules.policy)
+        quote = history.quote(row + 1, rules)
+        return entry_order(self.symbol, wanted, Book(cash), self._standing(row + 1), quote, rules)
 
-    def _hold(self, entry: int, order: Order) -> int:
+    def _hold(self, entry: int, purchase: Order) -> int:
         """Buys, and sells again; the row at whose close the position is gone, or the end of history."""
-        rules = self.rules
-        price, amount, commission = terms(order.action, order.price, order.quantity, rules.instrument, rules.costs)
-        self.cash -= amount + commission
-        self.orders.append((entry, order))
-        self.holdings.opened(entry, self.cash, order.quantity)
-        row, sale = self._sale(entry, price, order.quantity)
+        instrument, costs = self.rules.instrument, self.rules.costs
+        price, amount, commission = terms(Action.BUY, purchase.price, purchase.quantity, instrument, costs)
+        cash = self.cash = self.cash - amount - commission
+        row, sale = self._sale(entry, price, purchase.quantity)
         if sale is not None:
-            _, amount, commission = terms(sale.action, sale.price, sale.quantity, rules.instrument, rules.costs)
+            _, amount, commission = terms(Action.SELL, sale.price, sale.quantity, instrument, costs)
             self.cash += amount - commission
-            self.orders.append((row, sale))
-            self.holdings.closed(row, self.cash)
+        self.holdings.add(Run(entry, purchase, cash, row, sale, self.cash))
         return row
 
     def _sale(self, entry: int, price: Decimal, quantity: Decimal) -> tuple[int, Order | None]:
         """The row and the order of whatever ends the position first."""
-        history, instrument = self.history, self.rules.instrument
-        row = min(history.next_sell.item(entry) + 1, history.rows)
-        if self.rules.policy.protects:
-            found = self._first_exit(entry, row, price)
+        history, rules = self.history, self.rules
+        row = history.next_sell.item(entry) + 1
+        if rules.policy.protects:
+            found = self._first_exit(entry, min(row, history.rows), price)
             if found is not None:
-                return found.candle, exit_order(self.symbol, quantity, instrument.price(found.price), found.reason)
-        if row == history.rows:
-            return row, None
-        return row, exit_order(self.symbol, quantity, instrument.price(history.open.item(row)), Reason.SIGNAL)
+                reached = rules.instrument.price(found.price)
+                return found.candle, exit_order(self.symbol, quantity, reached, found.reason)
+        if row >= history.rows:
+            return history.rows, None
+        opened = rules.instrument.price(history.open.item(row))
+        return row, exit_order(self.symbol, quantity, opened, Reason.SIGNAL)
 
     def _first_exit(self, row: int, end: int, price: Decimal) -> Exit | None:
         """The first protective exit in the rows up to `end`, looked for in growing stretches."""
@@ -194,7 +194,6 @@ class Replay:
     history: History
     rules: Rules
     holdings: Holdings
-    orders: list[tuple[int, Order]]
     refused: list[tuple[int, Code]]
 
     @property
@@ -226,7 +225,7 @@ class Replay:
     @cached_property
     def _books(self) -> tuple[list[Trade], Book]:
         book, trades = Book(self.holdings.initial), []
-        for row, order in self.orders:
+        for row, order in self._orders():
             fill_ = fill(order, self.rules.instrument, self.rules.costs, self.history.open_time(row))
             before, book = book, apply(book, fill_)
             profit = book.realised - before.realised if order.action is Action.SELL else None
@@ -234,6 +233,12 @@ class Replay:
         if book.cash != self.holdings.last_cash:
             raise LedgerError(f"the books end with {book.cash}, the run with {self.holdings.last_cash}")
         return trades, book
+
+    def _orders(self) -> Iterator[tuple[int, Order]]:
+        for run in self.holdings.runs:
+            yield run.entry, run.purchase
+            if run.sale is not None:
+                yield run.exit, run.sale
 
     @cached_property
     def outcomes(self) -> npt.NDArray[np.int8]:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from msgspec import Struct
 
 from engine.decide import Decision, Policy
-from engine.fills import terms
+from engine.fills import cash_bound
 from engine.ledger import Book, Position
 from engine.orders import Action, Code, Costs, Instrument, Order, Quote, Reason, Refusal
 
@@ -20,7 +20,7 @@ from engine.orders import Action, Code, Costs, Instrument, Order, Quote, Reason,
 class Limits:
     """What an account may not do, as fractions of equity where not said otherwise; None means no such limit."""
 
-    max_position: Decimal = Decimal("0.25")
+    max_position: Decimal = Decimal("0.5")
     max_daily_loss: Decimal | None = None
     max_drawdown: Decimal | None = None
     max_entries_per_day: int | None = None
@@ -69,7 +69,22 @@ def gate(decision: Decision, book: Book, standing: Standing, quote: Quote, rules
         return _exit(decision, held, quote, rules.instrument)
     if held is not None and decision.quantity == 0:
         return Refusal(Code.POSITION_OPEN, f"a position of {held.quantity} {decision.symbol} is open already")
-    return _entry(decision, book, standing, quote, rules)
+    return entry_order(decision.symbol, decision.quantity, book, standing, quote, rules)
+
+
+def entry_order(
+    symbol: str, quantity: float, book: Book, standing: Standing, quote: Quote, rules: Rules
+) -> Order | Refusal:
+    """The order that buys so much at this quote, or the first limit that stands in its way."""
+    lots = rules.instrument.quantity(quantity)
+    if lots == 0:
+        return _too_small(quantity, rules.instrument)
+    order = Order(symbol, Action.BUY, lots, quote.price)
+    for check in ENTRY_CHECKS:
+        refusal = check(order, book, standing, quote, rules)
+        if refusal is not None:
+            return refusal
+    return order
 
 
 def exit_order(symbol: str, quantity: Decimal, price: Decimal, reason: Reason) -> Order:
@@ -87,25 +102,13 @@ def _exit(decision: Decision, held: Position | None, quote: Quote, instrument: I
     if quantity > held.quantity:
         return Refusal(Code.EXCEEDS_POSITION, f"cannot sell {quantity} {decision.symbol}: {held.quantity} held")
     if quantity == 0:
-        return _too_small(decision, instrument)
+        return _too_small(decision.quantity, instrument)
     return Order(decision.symbol, Action.SELL, quantity, quote.price)
 
 
-def _entry(decision: Decision, book: Book, standing: Standing, quote: Quote, rules: Rules) -> Order | Refusal:
-    quantity = rules.instrument.quantity(decision.quantity)
-    if quantity == 0:
-        return _too_small(decision, rules.instrument)
-    order = Order(decision.symbol, Action.BUY, quantity, quote.price)
-    for check in ENTRY_CHECKS:
-        refusal = check(order, book, standing, quote, rules)
-        if refusal is not None:
-            return refusal
-    return order
-
-
-def _too_small(decision: Decision, instrument: Instrument) -> Refusal:
+def _too_small(quantity: float, instrument: Instrument) -> Refusal:
     return Refusal(
-        Code.QUANTITY_TOO_SMALL, f"{decision.quantity:.12g} {decision.symbol} is below one lot of {instrument.lot_step}"
+        Code.QUANTITY_TOO_SMALL, f"{quantity:.12g} {instrument.symbol} is below one lot of {instrument.lot_step}"
     )
 
 
@@ -168,9 +171,9 @@ def _position_limit(order: Order, book: Book, standing: Standing, quote: Quote, 
 
 
 def _cash(order: Order, book: Book, standing: Standing, quote: Quote, rules: Rules) -> Refusal | None:
-    _, amount, commission = terms(order.action, order.price, order.quantity, rules.instrument, rules.costs)
-    if amount + commission > book.cash:
-        return Refusal(Code.INSUFFICIENT_CASH, f"{amount + commission} is needed, {book.cash} is free")
+    needed = cash_bound(order, rules.instrument, rules.costs)
+    if needed > book.cash:
+        return Refusal(Code.INSUFFICIENT_CASH, f"up to {needed} is needed, {book.cash} is free")
     return None
 
 

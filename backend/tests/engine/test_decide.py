@@ -15,6 +15,7 @@ from engine.decide import (
     decide,
     decision_on,
     decision_payload,
+    entry_size,
     position_size,
     risk_score,
 )
@@ -93,7 +94,7 @@ def test_what_is_lost_at_the_stop_is_bounded() -> None:
 
 
 def test_a_fixed_quantity_replaces_the_sizing() -> None:
-    assert position_size(10, 10, 100, 0.1, 0.9, Policy(quantity=Decimal("0.5"))) == 0.5
+    assert entry_size(100, 1, 0.1, CASH, CASH, Policy(quantity=Decimal("0.5"))) == 0.5
 
 
 @given(st.floats(0, 1e9), st.floats(0, 1e9), st.floats(1e-8, 1e6), st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 1))
