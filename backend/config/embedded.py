@@ -29,6 +29,10 @@ def _migrations_are_missing() -> bool:
 
 @contextmanager
 def _one_process_at_a_time() -> Iterator[None]:
+    if connection.is_in_memory_db():
+        # A database of this process alone, and its name is no path.
+        yield
+        return
     database = Path(str(connection.settings_dict["NAME"]))
     with database.with_name(f"{database.name}.migrating").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

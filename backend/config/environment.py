@@ -34,6 +34,12 @@ class Environment:
     hsts_seconds: int
     behind_tls_proxy: bool
     database: dict[str, Any] | None  # None: the embedded SQLite
+    redis_url: str  # empty: no broker
+    market_poll_seconds: float
+    cors_allowed_origins: list[str]
+    jwt_access_minutes: int
+    jwt_refresh_days: int
+    metrics_token: str
     log_level: str
     default_symbol: str
     default_interval: str
@@ -71,6 +77,16 @@ class Variables:
             raise InvalidEnvironment(f"{name} must be a number between 0 and 100, not {value!r}")
         return number
 
+    def seconds(self, name: str, default: float, lowest: float, highest: float) -> float:
+        value = self.text(name, str(default))
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not lowest <= number <= highest:
+            raise InvalidEnvironment(f"{name} must be seconds from {lowest:g} to {highest:g}, not {value!r}")
+        return number
+
     def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
         value = self.text(name, default)
         if value not in allowed:
@@ -99,6 +115,12 @@ def read_environment(values: Mapping[str, str], env_file: Path) -> Environment:
         hsts_seconds=variables.whole_number("HSTS_SECONDS", ONE_YEAR_SECONDS, 0, 10 * ONE_YEAR_SECONDS),
         behind_tls_proxy=variables.flag("BEHIND_TLS_PROXY", False),
         database=_database(variables),
+        redis_url=_redis_url(variables),
+        market_poll_seconds=variables.seconds("MARKET_POLL_SECONDS", 5.0, 0.1, 3600.0),
+        cors_allowed_origins=_origins(variables),
+        jwt_access_minutes=variables.whole_number("JWT_ACCESS_MINUTES", 30, 1, 24 * 60),
+        jwt_refresh_days=variables.whole_number("JWT_REFRESH_DAYS", 7, 1, 365),
+        metrics_token=variables.text("METRICS_TOKEN"),
         log_level=variables.choice("LOG_LEVEL", "INFO", LOG_LEVELS),
         default_symbol=variables.matching("DEFAULT_SYMBOL", "BTCUSDT", r"[A-Z0-9.^=_-]{1,20}", "a symbol like BTCUSDT"),
         default_interval=variables.choice("DEFAULT_INTERVAL", "1h", INTERVALS),
@@ -157,3 +179,20 @@ def _database_of_url(url: str) -> dict[str, Any]:
     if not database["NAME"]:
         raise wanted
     return database
+
+
+def _redis_url(variables: Variables) -> str:
+    url = variables.text("REDIS_URL")
+    if url and not re.fullmatch(r"rediss?://[^\s/]+(/[0-9]{1,3})?(\?\S*)?|unix:///\S+", url):
+        # The value stays out of the message: it may hold a password.
+        raise InvalidEnvironment("REDIS_URL must look like redis://localhost:6379/0")
+    return url
+
+
+def _origins(variables: Variables) -> list[str]:
+    origins = variables.words("CORS_ALLOWED_ORIGINS")
+    for origin in origins:
+        if not re.fullmatch(r"https?://[a-zA-Z0-9.\[\]:-]+", origin):
+            wanted = "CORS_ALLOWED_ORIGINS must list origins like https://app.example.com"
+            raise InvalidEnvironment(f"{wanted}, not {origin!r}")
+    return origins

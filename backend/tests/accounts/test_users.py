@@ -2,6 +2,7 @@ import pytest
 from django.contrib.auth import authenticate
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
+from django.http import HttpRequest
 
 from accounts.models import User
 from accounts.selectors import user_by_email
@@ -47,13 +48,13 @@ def test_validation_names_the_duplicate(ada: User):
 def test_it_finds_and_logs_in_a_user_in_any_case(ada: User, email: str):
     assert user_by_email(email) == ada
     assert User.objects.get_by_natural_key(email) == ada
-    assert authenticate(username=email, password=PASSWORD) == ada
+    assert authenticate(HttpRequest(), username=email, password=PASSWORD) == ada
 
 
 def test_it_finds_nobody(ada: User):
     assert user_by_email("bob@example.com") is None
-    assert authenticate(username="bob@example.com", password=PASSWORD) is None
-    assert authenticate(username=ada.email, password="wrong") is None
+    assert authenticate(HttpRequest(), username="bob@example.com", password=PASSWORD) is None
+    assert authenticate(HttpRequest(), username=ada.email, password="wrong") is None
 
 
 def test_an_email_with_pattern_characters_is_taken_literally(ada: User):
@@ -63,7 +64,7 @@ def test_an_email_with_pattern_characters_is_taken_literally(ada: User):
 
 def test_an_inactive_user_cannot_log_in(ada: User):
     User.objects.filter(pk=ada.pk).update(is_active=False)
-    assert authenticate(username=ada.email, password=PASSWORD) is None
+    assert authenticate(HttpRequest(), username=ada.email, password=PASSWORD) is None
 
 
 def test_passwords_are_hashed_with_argon2(ada: User):

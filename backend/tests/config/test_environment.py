@@ -45,6 +45,16 @@ def test_nothing_has_to_be_set():
         ("MODEL_THRESHOLD_PERCENT", "0"),
         ("MODEL_THRESHOLD_PERCENT", "-0.5"),
         ("MODEL_THRESHOLD_PERCENT", "half"),
+        ("JWT_ACCESS_MINUTES", "0"),
+        ("JWT_ACCESS_MINUTES", "1441"),
+        ("JWT_REFRESH_DAYS", "a week"),
+        ("REDIS_URL", "localhost:6379"),
+        ("REDIS_URL", "http://localhost:6379/0"),
+        ("REDIS_URL", "redis:///0"),
+        ("REDIS_URL", "redis://localhost:6379/zero"),
+        ("CORS_ALLOWED_ORIGINS", "*"),
+        ("CORS_ALLOWED_ORIGINS", "app.example.com"),
+        ("CORS_ALLOWED_ORIGINS", "https://a.example, https://b.example/"),
         ("DATABASE_URL", "mysql://host/name"),
         ("DATABASE_URL", "photon"),
         ("DATABASE_URL", "postgres://host:5432/"),
@@ -114,3 +124,33 @@ def test_the_environment_wins_over_the_file(tmp_path: Path):
 
 def test_the_intervals_are_those_of_the_engine():
     assert set(INTERVALS) == set(candles.INTERVALS)
+
+
+def test_the_parts_of_the_api_have_defaults():
+    environment = read()
+    assert (environment.jwt_access_minutes, environment.jwt_refresh_days) == (30, 7)
+    assert (environment.redis_url, environment.metrics_token, environment.cors_allowed_origins) == ("", "", [])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost:6379/0",
+        "redis://localhost",
+        "rediss://user:p@ss@cache.example.com:6380/1?ssl_cert_reqs=required",
+        "unix:///run/redis.sock?db=1",
+    ],
+)
+def test_the_broker_is_an_address_of_redis(url: str):
+    assert read(REDIS_URL=url).redis_url == url
+
+
+def test_a_bad_broker_address_does_not_show_its_password():
+    with pytest.raises(InvalidEnvironment) as caught:
+        read(REDIS_URL="redis//:hunter2@localhost")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_origins_are_a_list():
+    origins = ["https://app.example.com", "http://localhost:5173"]
+    assert read(CORS_ALLOWED_ORIGINS=" , ".join(origins)).cors_allowed_origins == origins
