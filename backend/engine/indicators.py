@@ -75,7 +75,12 @@ def indicators(candles: pd.DataFrame) -> pd.DataFrame:
 
 def sma(values: Array, length: int) -> Array:
     """Simple moving average; of equal values, it is that value."""
-    result = window_sum(values, length) / length
+    result = np.full(values.size, np.nan)
+    rows = values.size - length + 1
+    for first in range(0, max(rows, 0), _BLOCK):
+        end = min(first + _BLOCK, rows) + length - 1
+        result[first + length - 1 : end] = window_sum(values[first:end], length)[length - 1 :]
+    result /= length
     for first, end in _constant(values, length):
         result[first:end] = values[first]
     return result
@@ -166,10 +171,12 @@ def _constant(values: Array, length: int) -> list[tuple[int, int]]:
 
     The rounding of their sum would pass for a trend, and as the divisor of a feature blow it up to 1e12.
     """
-    changes = np.flatnonzero(values[1:] != values[:-1]) + 1
-    edges = np.concatenate([[0], changes, [values.size]])
-    runs = np.flatnonzero(np.diff(edges) >= length)
-    return [(int(edges[run]) + length - 1, int(edges[run + 1])) for run in runs]
+    # Equal neighbours are few, and only they are looked at.
+    equal = np.flatnonzero(values[1:] == values[:-1])
+    if equal.size < length - 1:
+        return []
+    runs = np.split(equal, np.flatnonzero(np.diff(equal) > 1) + 1)
+    return [(int(run[0]) + length - 1, int(run[-1]) + 2) for run in runs if 0 < run.size >= length - 1]
 
 
 def _still(close: Array) -> npt.NDArray[np.bool_]:

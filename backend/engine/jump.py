@@ -9,26 +9,23 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from msgspec import Struct
 
-from engine.candles import interval_length
+from engine.batch import played_at_once
 from engine.decide import NO_DECISION, choose, entry_size
 from engine.fills import fill, terms
-from engine.holdings import Holdings, Run
+from engine.history import Actions, History
+from engine.holdings import Course, Holdings, PlayedHoldings, Run
 from engine.indicators import Array
 from engine.ledger import Book, LedgerError, apply
-from engine.orders import Action, Code, Fill, Order, Quote, Reason, Refusal
+from engine.orders import Action, Code, Fill, Order, Reason, Refusal
 from engine.protect import Exit, first_exit, followed, guard
 from engine.risk import Rules, Standing, entry_order, exit_order
-
-Actions = npt.NDArray[np.int8]
 
 NONE, PENDING, EXECUTED = 0, 1, 2
 """Outcomes of a row besides the refusals: nothing was decided; the history ends before the next open; it was filled."""
@@ -67,38 +64,12 @@ def replay_actions(
 ) -> "Replay":
     """The same for actions already chosen, each (n,)."""
     history = History(candles, actions, confidence, volatility, interval)
+    at_once = played_at_once(history, rules, cash)
+    if at_once is not None:
+        return Replay(history, rules, at_once, [])
     jump = _Jump(history, rules, cash)
     jump.play()
-    return Replay(history, rules, jump.holdings, jump.refused)
-
-
-class History:
-    """Candles and chosen actions in the form that jumping needs."""
-
-    def __init__(
-        self, candles: pd.DataFrame, actions: Actions, confidence: Array, volatility: Array, interval: str
-    ) -> None:
-        self.index = pd.DatetimeIndex(candles.index)
-        self.open, self.high, self.low, self.close = (
-            candles[name].to_numpy() for name in ("open", "high", "low", "close")
-        )
-        self.actions, self.confidence, self.volatility = actions, confidence, volatility
-        self.rows = len(candles)
-        self.next_buy, self.next_sell = _next(actions == Action.BUY), _next(actions == Action.SELL)
-        self.seconds = self.index.as_unit("s").asi8
-        self.length = int(interval_length(interval).total_seconds())
-
-    def open_time(self, row: int) -> datetime:
-        return datetime.fromtimestamp(self.seconds.item(row), UTC)
-
-    def quote(self, row: int, rules: Rules) -> Quote:
-        """The open of a row, as old as the close that the decision was made on."""
-        age = self.seconds.item(row) - self.seconds.item(row - 1) - self.length
-        return Quote(rules.instrument.price(self.open.item(row)), max(age, 0))
-
-    def first_row_of_day(self, row: int) -> int:
-        midnight = self.seconds.item(row) // 86400 * 86400
-        return int(np.searchsorted(self.seconds, midnight))
+    return Replay(history, rules, PlayedHoldings(jump.course), jump.refused)
 
 
 class _Jump:
@@ -107,7 +78,7 @@ class _Jump:
     def __init__(self, history: History, rules: Rules, cash: Decimal) -> None:
         self.history, self.rules, self.cash = history, rules, cash
         self.symbol = rules.instrument.symbol
-        self.holdings = Holdings(cash, history.close)
+        self.course = Course(cash, history.close)
         self.refused: list[tuple[int, Code]] = []
 
     def play(self) -> None:
@@ -141,7 +112,7 @@ class _Jump:
         if sale is not None:
             _, amount, commission = terms(Action.SELL, sale.price, sale.quantity, instrument, costs)
             self.cash += amount - commission
-        self.holdings.add(Run(entry, purchase, cash, row, sale, self.cash))
+        self.course.add(Run(entry, purchase, cash, row, sale, self.cash))
         return row
 
     def _sale(self, entry: int, price: Decimal, quantity: Decimal) -> tuple[int, Order | None]:
@@ -178,11 +149,11 @@ class _Jump:
         peak = day_start = cash
         entries_today = 0
         if limits.max_drawdown is not None:
-            peak = self.holdings.peak_equity()
+            peak = self.course.peak_equity()
         if limits.max_daily_loss is not None:
-            day_start = self.holdings.equity_at(self.history.first_row_of_day(row) - 1)
+            day_start = self.course.equity_at(self.history.first_row_of_day(row) - 1)
         if limits.max_entries_per_day is not None:
-            entries = self.holdings.entries
+            entries = self.course.entries
             entries_today = len(entries) - bisect_left(entries, self.history.first_row_of_day(row))
         return Standing(cash, peak, day_start, entries_today)
 
@@ -241,7 +212,7 @@ class Replay:
                 yield run.exit, run.sale
 
     @cached_property
-    def outcomes(self) -> npt.NDArray[np.int8]:
+    def outcomes(self) -> Actions:
         """What became of the decision of each row, as numbers of OUTCOMES."""
         actions = self.actions
         long = self.holdings.quantity_array() > 0
@@ -262,10 +233,3 @@ class Replay:
         counts = np.bincount(self.outcomes, minlength=len(OUTCOMES))
         found = Counter({code.value: int(counts[number]) for code, number in _NUMBER.items() if counts[number]})
         return dict(found.most_common())
-
-
-def _next(wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """For each row, and one behind the last, the first row from it on that is wanted; the number of rows if none is."""
-    rows = np.arange(wanted.size + 1, dtype=np.int64)
-    rows[:-1][~wanted] = wanted.size
-    return np.minimum.accumulate(rows[::-1])[::-1]
