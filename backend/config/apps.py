@@ -7,6 +7,3 @@ class WiringConfig(AppConfig):
     def ready(self) -> None:
         import config.celery  # the app that tasks are sent by, from every process
         import config.checks  # noqa: F401  (importing registers them)
-        from config.readiness import add_checks
-
-        add_checks()
