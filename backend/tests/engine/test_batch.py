@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from engine.batch import FixedSizeHoldings, played_at_once
 from engine.decide import Policy
 from engine.history import History
+from engine.holdings import Course, Run
 from engine.jump import _Jump, replay_actions
-from engine.orders import Action, Instrument
+from engine.orders import Action, Instrument, Order
 from engine.risk import Limits, Rules
 from tests.engine.accounts import costs, instruments
 from tests.markets import Array, made_candles, random_walk
@@ -119,3 +120,12 @@ def test_a_position_may_be_open_at_the_end() -> None:
     assert at_once is not None
     assert at_once.runs == one_by_one(history, rules, CASH).course.runs
     assert at_once.profits() == []
+
+
+def test_the_peak_counts_marks_and_the_cash_that_an_exit_leaves() -> None:
+    buy = Order("BTCUSDT", Action.BUY, Decimal(2), Decimal(100))
+    course = Course(Decimal(1000), np.array([100.0, 150.0, 90.0, 90.0]))
+    course.add(Run(0, buy, Decimal(800), 2, buy, Decimal(1050)))
+    assert course.peak_equity() == 1100
+    course.add(Run(3, buy, Decimal(850), 4, buy, Decimal(1200)))
+    assert course.peak_equity() == 1200

@@ -111,6 +111,35 @@ def test_the_jump_is_the_walk_on_real_candles(
     assert_same(expected, replay(market, probabilities, market["volatility"].to_numpy(), interval, rules, CASH))
 
 
+TIGHT = [
+    (Limits(Decimal(1), max_daily_loss=Decimal("0.002")), Code.DAILY_LOSS_LIMIT),
+    (Limits(Decimal(1), max_drawdown=Decimal("0.02")), Code.DRAWDOWN_LIMIT),
+    (Limits(Decimal(1), max_entries_per_day=2), Code.ENTRIES_PER_DAY),
+    (Limits(Decimal(1), max_quote_age_seconds=0.0), Code.STALE_QUOTE),
+    (Limits(Decimal("0.3")), Code.POSITION_LIMIT),
+]
+
+
+@pytest.mark.parametrize(("limits", "code"), TIGHT)
+@pytest.mark.parametrize("levels", [{}, {"stop_loss": 0.004, "take_profit": 0.008}, {"trailing_stop": 0.005}])
+def test_the_jump_is_the_walk_where_a_limit_bites(
+    real_data: Path, limits: Limits, code: Code, levels: dict[str, float]
+) -> None:
+    # Shares sleep at night: what was decided at the close of the day is old in the morning.
+    series = "SPY_1h" if code is Code.STALE_QUOTE else "BTCUSDT_1h"
+    candles = real_candles(real_data, series).iloc[300 : 300 + WARM + 600]
+    market = market_frame(candles).iloc[WARM:]
+    probabilities = moody_probabilities(len(market), seed=11)
+    free = {"stop_loss": None, "take_profit": None, "trailing_stop": None}
+    size = {"quantity": Decimal("0.055")} if code is Code.POSITION_LIMIT else {"max_position": 1.0}
+    policy = Policy(confidence_threshold=0.4, risk_per_trade=1.0, **{**free, **levels}, **size)  # type: ignore[arg-type]
+    rules = Rules(Instrument("BTCUSDT"), Costs(), policy, limits)
+    jumped = replay(market, probabilities, market["volatility"].to_numpy(), "1h", rules, CASH)
+    assert_same(walk(market, market, probabilities, "1h", rules), jumped)
+    assert jumped.refusals_by_code().get(code, 0) > 0
+    assert len(jumped.trades) > 4
+
+
 def linear_model(seed: int) -> Callable[[Array], Array]:
     """A model of the features. Sums in a fixed order: one row gives the bits of a batch."""
     weights = np.random.default_rng(seed).normal(0, 3, (14, 3))
