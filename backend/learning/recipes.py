@@ -6,6 +6,7 @@ from math import isfinite
 from typing import TypeVar
 
 from engine.features import FeatureForm
+from learning.choice import DEFAULT_HORIZON, RecipeError
 
 Name = TypeVar("Name", bound=StrEnum)
 
@@ -25,10 +26,6 @@ class ThresholdUnit(StrEnum):
     """Multiples of the 20-candle volatility at the row: about as many HOLDs in a calm market as in a wild one."""
 
 
-class RecipeError(ValueError):
-    """A recipe that no model can be made from."""
-
-
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """`threshold` is a fraction of the price (0.005 is 0.5 %) or what its unit says; `horizon` counts candles.
@@ -38,7 +35,7 @@ class Recipe:
 
     algorithm: Algorithm = Algorithm.RANDOM_FOREST
     form: FeatureForm = FeatureForm.STATIONARY
-    horizon: int = 5
+    horizon: int = DEFAULT_HORIZON
     threshold: float = 0.005
     threshold_unit: ThresholdUnit = ThresholdUnit.PRICE
     seed: int = 42

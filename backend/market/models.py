@@ -70,6 +70,10 @@ class Candle(models.Model):
     first_seen = models.DateTimeField(default=timezone.now)
 
     class Meta:
+        indexes = [
+            # The newest candles of several symbols (selectors of the API).
+            models.Index(fields=["interval", "-open_time", "symbol"], name="market_candle_newest"),
+        ]
         constraints = [
             # Its index, read backwards, also serves "the latest N of a symbol and interval" (selectors.latest_candles).
             models.UniqueConstraint(fields=["symbol", "interval", "open_time"], name="market_candle_is_unique"),

@@ -113,7 +113,7 @@ class Desk:
             cost=before.entry_cost - after.entry_cost if sold else None,
             timestamp=fill.time,
         )
-        self._write_position(after.positions.get(symbol.symbol), fill, symbol, instrument, profit)
+        self._write_position(after.positions.get(symbol.symbol), trade, fill, instrument)
         account = self.account
         CashEntry.objects.create(account=account, trade=trade, amount=after.cash - before.cash, balance=after.cash)
         account.cash, account.realised, account.commissions = after.cash, after.realised, after.commissions
@@ -121,9 +121,8 @@ class Desk:
             account.entries_today += 1
         return trade
 
-    def _write_position(
-        self, held: Held | None, fill: Fill, symbol: Symbol, instrument: Instrument, profit: Decimal | None
-    ) -> None:
+    def _write_position(self, held: Held | None, trade: Trade, fill: Fill, instrument: Instrument) -> None:
+        symbol = trade.symbol
         position = self.positions.get(symbol.symbol)
         if position is None:
             position = Position(account=self.account, symbol=symbol, opened_at=fill.time, high=float(fill.price))
@@ -139,7 +138,8 @@ class Desk:
             del self.positions[symbol.symbol]
         else:
             position.quantity, position.cost, position.entry_price = held.quantity, held.cost, held.entry_price
-        position.pnl += profit or ZERO
+        position.pnl += trade.pnl or ZERO
+        position.sold_cost += trade.cost or ZERO
         position.save()
 
 

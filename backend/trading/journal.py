@@ -2,12 +2,27 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
+from uuid import UUID
 
+from django.db.models import Case, F, QuerySet, Value, When
 from django.utils import timezone
 
 from engine.orders import Reason, Refusal
+from learning.models import ModelVersion
+from market.models import Symbol
 from trading.desk import Desk
-from trading.models import Account, AgentLog, AgentState, AgentType, Decision, EquityPoint, Message, Trade
+from trading.models import (
+    Account,
+    AgentLog,
+    AgentState,
+    AgentType,
+    Decision,
+    EquityPoint,
+    Message,
+    Trade,
+    TradingSettings,
+)
 
 SPOKEN = {
     Reason.SIGNAL: "on a signal",
@@ -17,12 +32,17 @@ SPOKEN = {
     Reason.MANUAL: "by hand",
 }
 
+# An agent that works again is no longer in error; one that was stopped stays stopped.
+UNHINDERED: dict[str, Any] = {
+    "error_message": "",
+    "status": Case(When(status=AgentState.Status.ERROR, then=Value(AgentState.Status.RUNNING)), default=F("status")),
+}
+
 
 def active(agent: str, accounts: Iterable[Account]) -> None:
     """The agent has just worked for these accounts."""
-    users = [account.user_id for account in accounts]
-    states = AgentState.objects.filter(user__in=users, agent_type=agent)
-    states.update(last_activity=timezone.now(), error_message="")
+    states = _states([account.user_id for account in accounts], agent)
+    states.update(last_activity=timezone.now(), **UNHINDERED)
 
 
 def traded(account: Account, trade: Trade, reason: Reason, message: Message) -> None:
@@ -42,10 +62,31 @@ def refused(account: Account, refusal: Refusal, decision: Decision, message: Mes
 
 
 def without_model(account: Account, message: Message, model_type: str) -> None:
-    state = AgentState.objects.filter(user=account.user_id, agent_type=AgentType.DECISION_MAKER)
     problem = f"no {model_type} model for {message.symbol} at {message.interval} yet"
-    if state.exclude(error_message=problem).update(error_message=problem):
-        _write(account, AgentType.DECISION_MAKER, AgentLog.Level.WARNING, f"Cannot decide: {problem}", message)
+    _hindered([account.user_id], AgentType.DECISION_MAKER, f"Cannot decide: {problem}", message.correlation_id)
+
+
+def observed(symbol: Symbol, interval: str) -> None:
+    """The Market Monitor has just looked at a market."""
+    _states(_followers(symbol, interval), AgentType.MARKET_MONITOR).update(last_activity=timezone.now(), **UNHINDERED)
+
+
+def not_observed(symbol: Symbol, interval: str, error: Exception) -> None:
+    """The Market Monitor could not look at a market."""
+    text = f"Cannot follow {symbol} at {interval}: {error}"
+    _hindered(_followers(symbol, interval), AgentType.MARKET_MONITOR, text)
+
+
+def trained(symbol: Symbol, interval: str, version: ModelVersion) -> None:
+    rows, name = version.rows, version.content_hash[:8]
+    text = f"Trained a {version.algorithm} model {name} for {symbol} at {interval} on {rows} candles"
+    for user in _followers(symbol, interval):
+        _log(user, AgentType.DECISION_MAKER, AgentLog.Level.INFO, text)
+
+
+def not_trained(symbol: Symbol, interval: str, model_type: str, error: Exception) -> None:
+    text = f"Cannot train a {model_type} model for {symbol} at {interval}: {error}"
+    _hindered(_followers(symbol, interval), AgentType.DECISION_MAKER, text)
 
 
 def equity(desks: Iterable[Desk], time: datetime) -> None:
@@ -60,6 +101,27 @@ def equity(desks: Iterable[Desk], time: datetime) -> None:
 
 
 def _write(account: Account, agent: str, level: str, text: str, message: Message) -> None:
-    AgentLog.objects.create(
-        user_id=account.user_id, agent_type=agent, level=level, message=text, correlation_id=message.correlation_id
-    )
+    _log(account.user_id, agent, level, text, message.correlation_id)
+
+
+def _hindered(users: Iterable[int], agent: str, text: str, cycle: UUID | None = None) -> None:
+    """Shown on the agent until it works again; written to the log once and not at every candle."""
+    for user in users:
+        hindered = {"error_message": text, "status": AgentState.Status.ERROR, "last_activity": timezone.now()}
+        if _states([user], agent).exclude(error_message=text).update(**hindered):
+            _log(user, agent, AgentLog.Level.WARNING, text, cycle)
+
+
+def _log(user: int, agent: str, level: str, text: str, cycle: UUID | None = None) -> None:
+    AgentLog.objects.create(user_id=user, agent_type=agent, level=level, message=text, correlation_id=cycle)
+
+
+def _states(users: Iterable[int], agent: str) -> "QuerySet[AgentState]":
+    return AgentState.objects.filter(user__in=list(users), agent_type=agent)
+
+
+def _followers(symbol: Symbol, interval: str) -> list[int]:
+    """The users whose running and paused accounts follow a market."""
+    watching = Account.objects.filter(settings__status__in=TradingSettings.WATCHING, settings__interval=interval)
+    followers = watching.filter(follows__symbol=symbol, follows__is_active=True)
+    return sorted(followers.values_list("user_id", flat=True))

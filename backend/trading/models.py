@@ -14,8 +14,11 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from engine.decide import RISK_PER_TRADE
+from learning.choice import ModelChoice
 from market.models import Symbol
+
+# The keys of engine.decide.RISK_PER_TRADE, which would load numpy into every command.
+RISK_LEVELS = ("low", "medium", "high")
 
 
 def _money(**options: Any) -> Any:
@@ -66,12 +69,19 @@ class Account(models.Model):
 
 
 class TradingSettings(models.Model):
-    """How an account trades. Fractions are of equity or price; null switches a limit off."""
+    """How an account trades. Fractions are of equity or price; null switches a limit off.
+
+    `symbol` is the one that is meant where none is named. `prediction_horizon` (candles ahead) and `history_length`
+    (the newest candles, null for all) say which model decides. A candle of a replay takes at least `replay_seconds`.
+    """
 
     class Status(models.TextChoices):
         RUNNING = "running"
         PAUSED = "paused"
         STOPPED = "stopped"
+
+    # A paused account goes on watching its markets and decides nothing.
+    WATCHING = (Status.RUNNING, Status.PAUSED)
 
     account = models.OneToOneField(Account, on_delete=models.CASCADE, related_name="settings")
     status = models.CharField(max_length=7, choices=Status, default=Status.STOPPED)
@@ -80,10 +90,10 @@ class TradingSettings(models.Model):
     confidence_threshold = models.DecimalField(
         max_digits=5, decimal_places=4, default=Decimal("0.5"), validators=[MinValueValidator(0), MaxValueValidator(1)]
     )
-    risk_level = models.CharField(max_length=6, default="medium", choices=[(level, level) for level in RISK_PER_TRADE])
-    max_position = _fraction("0.25")
-    stop_loss = _fraction("0.03", null=True, blank=True)
-    take_profit = _fraction("0.06", null=True, blank=True)
+    risk_level = models.CharField(max_length=6, default="medium", choices=[(level, level) for level in RISK_LEVELS])
+    max_position = _fraction("0.5")
+    stop_loss = _fraction("0.05", null=True, blank=True)
+    take_profit = _fraction("0.1", null=True, blank=True)
     trailing_stop = _fraction("", null=True, blank=True)
     max_daily_loss = _fraction("0.05", null=True, blank=True)
     max_drawdown = _fraction("0.25", null=True, blank=True)
@@ -91,27 +101,61 @@ class TradingSettings(models.Model):
     max_open_positions = models.PositiveIntegerField(null=True, blank=True)
     max_quote_age_seconds = models.PositiveIntegerField(null=True, blank=True)
     kill_switch = models.BooleanField(default=False)
+    symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    prediction_horizon = models.PositiveSmallIntegerField(default=5)
+    history_length = models.PositiveIntegerField(null=True, blank=True)
+    replay_seconds = models.FloatField(default=0.0)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         verbose_name_plural = "trading settings"
+
+    @property
+    def model_name(self) -> str:
+        """The name of the model that decides (`learning.choice.ModelChoice`)."""
+        return str(ModelChoice(self.model_type, self.prediction_horizon, self.history_length))
 
     def __str__(self) -> str:
         return f"settings of {self.account}"
 
 
 class Follow(models.Model):
-    """An account trades a symbol. Unfollowing deletes this row and nothing else."""
+    """An account trades a symbol, or only looks at it (not `is_active`). Unfollowing deletes this row and no other."""
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="follows")
     symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="follows")
+    is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["account", "symbol"], name="trading_follow_is_unique")]
 
     def __str__(self) -> str:
         return f"{self.account} follows {self.symbol}"
+
+
+class RefreshRequest(models.Model):
+    """Somebody asked the Market Monitor to look at a market now. Rows of one request share a `task_id`."""
+
+    task_id = models.UUIDField()
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="refresh_requests")
+    symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="+")
+    interval = models.CharField(max_length=3)
+    requested_at = models.DateTimeField(default=timezone.now)
+    looked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            # What `trading.refresh` looks for in every round.
+            models.Index(
+                fields=["symbol", "interval"], name="trading_refresh_waiting", condition=Q(looked_at__isnull=True)
+            ),
+        ]
+        constraints = [models.UniqueConstraint(fields=["task_id", "symbol"], name="trading_refresh_is_unique")]
+
+    def __str__(self) -> str:
+        return f"look at {self.symbol} {self.interval}"
 
 
 class AgentType(models.TextChoices):
@@ -281,7 +325,10 @@ class Trade(models.Model):
 
 
 class Position(models.Model):
-    """What an account holds of a symbol, or held: a closed position keeps its history with a quantity of zero."""
+    """What an account holds of a symbol, or held: a closed position keeps its history with a quantity of zero.
+
+    `pnl` is what its sales have earned so far, and `sold_cost` what had been paid for the part that they sold.
+    """
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="positions")
     symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="positions")
@@ -294,6 +341,7 @@ class Position(models.Model):
     trailing = models.FloatField(null=True)
     high = models.FloatField()
     pnl = _money(default=Decimal(0))
+    sold_cost = _money(default=Decimal(0))
     opened_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True)
 
@@ -312,6 +360,23 @@ class Position(models.Model):
 
     def __str__(self) -> str:
         return f"{self.quantity} {self.symbol}"
+
+
+class IdempotentAnswer(models.Model):
+    """What an order of a client was answered with. Written with the trade, so that a repeated request meets it."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=200)
+    fingerprint = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField()
+    body = models.TextField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "key"], name="trading_answer_once_per_key")]
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class CashEntry(models.Model):

@@ -26,8 +26,9 @@ class ReplaySource:
 
     name = "replay"
 
-    def __init__(self, candles: pd.DataFrame) -> None:
+    def __init__(self, candles: pd.DataFrame, start: datetime | None = None) -> None:
         self.candles = candles
+        self.start = start
 
     @classmethod
     def of_file(cls, symbol: str, interval: str) -> "ReplaySource":
@@ -35,9 +36,24 @@ class ReplaySource:
         path = csv_file.find(symbol, interval)
         return _opened(path, interval, path.stat().st_mtime_ns)
 
+    @property
+    def usual_start(self) -> datetime:
+        """The open of the first candle that is played when nothing else is asked for."""
+        return self.candles.index[self._usual_history()].to_pydatetime()
+
+    def beginning_at(self, start: datetime) -> "ReplaySource":
+        """The same file, played from another moment on where that leaves candles on both sides."""
+        inside = self.candles.index[0] < pd.Timestamp(start) <= self.candles.index[-1]
+        return ReplaySource(self.candles, start if inside else None)
+
     def history(self) -> pd.DataFrame:
         """The candles that are known before the play begins."""
-        return self.candles.iloc[: min(LONGEST_HISTORY, int(len(self.candles) * HISTORY_SHARE))]
+        if self.start is None:
+            return self.candles.iloc[: self._usual_history()]
+        return self.candles.iloc[: int(self.candles.index.searchsorted(pd.Timestamp(self.start)))]
+
+    def _usual_history(self) -> int:
+        return min(LONGEST_HISTORY, int(len(self.candles) * HISTORY_SHARE))
 
     def closed_after(self, time: datetime) -> pd.DataFrame:
         """The next candle after the one that opened at `time`; an empty frame at the end of the file."""

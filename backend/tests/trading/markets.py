@@ -14,7 +14,7 @@ from learning.serving import Answer
 from market.models import Symbol
 from market.services import add_symbol
 from market.sources.replay import ReplaySource
-from trading.models import Account, TradingSettings
+from trading.models import Account, Follow, TradingSettings
 from trading.pipeline import Market, Pipeline
 from trading.services import follow, open_account, start_agents
 
@@ -55,6 +55,9 @@ def running_account(
 ) -> Account:
     account = open_account(User.objects.create_user(email, "a long passphrase"))
     TradingSettings.objects.filter(account=account).update(interval=interval, **settings)
+    # Only these, and not the watch list that a new user is given.
+    Follow.objects.filter(account=account).delete()
+    account.follows.all().delete()
     follow(account, [add_symbol(symbol) for symbol in symbols.split()])
     start_agents(account)
     return Account.objects.select_related("settings").get(pk=account.pk)

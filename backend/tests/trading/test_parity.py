@@ -33,10 +33,10 @@ SETTINGS = [
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("settings", SETTINGS)
-def test_agents_and_replay_agree_to_the_last_digit(real_data: Path, settings: dict[str, object]) -> None:
+@pytest.mark.parametrize("chosen", SETTINGS)
+def test_agents_and_replay_agree_to_the_last_digit(real_data: Path, chosen: dict[str, object]) -> None:
     candles = real_candles(real_data, "BTCUSDT_1h").iloc[300 : 300 + HISTORY + PLAYED]
-    account = running_account(confidence_threshold=Decimal("0.4"), **settings)
+    account = running_account(confidence_threshold=Decimal("0.4"), **chosen)
     probabilities = moody_probabilities(PLAYED, seed=7)
     agents = pipeline(PlayedSource(candles, HISTORY), told(candles.index[HISTORY:], probabilities))
     while agents.turn(market()):

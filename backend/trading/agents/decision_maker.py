@@ -41,18 +41,38 @@ class DecisionMaker:
         decisions = self._decisions([desk for desk in desks if desk.account.wants_decisions], message, snapshot)
         save_accounts(desks)
         journal.equity(desks, snapshot.close_time)
-        journal.active(AgentType.DECISION_MAKER, [desk.account for desk in desks])
+        journal.active(AgentType.DECISION_MAKER, _unhindered(desks, decisions))
         return reports + decisions
 
+    def decide_for(self, account: Account, message: Message) -> Message | None:
+        """The decision of one account on a snapshot that was worked on already. None where there is no model.
+
+        The caller holds a transaction. The protective exits of this candle have had their turn.
+        """
+        snapshot = Snapshot.from_json(message.payload)
+        (desk,) = locked_desks(Account.objects.filter(pk=account.pk))
+        if told := self._standing(desk.account, message):
+            return told
+        desk.begin_day(snapshot.open_time.date())
+        desk.mark(snapshot.symbol, snapshot.values["close"])
+        decisions = self._decisions([desk], message, snapshot)
+        save_accounts([desk])
+        self.adapter.publish(decisions)
+        journal.active(AgentType.DECISION_MAKER, [desk.account] if decisions else [])
+        return self._standing(desk.account, message)
+
+    def _standing(self, account: Account, message: Message) -> Message | None:
+        return Message.objects.filter(key=_key(message, account.pk)).first()
+
     def _decisions(self, desks: Sequence[Desk], message: Message, snapshot: Snapshot) -> list[Message]:
-        models = {desk.settings.model_type for desk in desks}
+        models = {desk.settings.model_name for desk in desks}
         answers = {model: self.predictor.answer(snapshot, model) for model in models}
         rows, payloads = [], []
         for desk in desks:
-            answer = answers[desk.settings.model_type]
+            answer = answers[desk.settings.model_name]
             made = None if answer is None else _decided(desk, snapshot, answer)
             if answer is None or made is None:
-                journal.without_model(desk.account, message, desk.settings.model_type)
+                journal.without_model(desk.account, message, desk.settings.model_name)
                 continue
             payload = decision_payload(made, snapshot, answer.model_type)
             rows.append(_row(desk.account, message, made, payload["reasoning"], answer))
@@ -65,7 +85,7 @@ class DecisionMaker:
             AgentType.EXECUTION,
             Message.Type.TRADE_DECISION,
             {**payload, "decision_id": row.pk},
-            key=f"decision:{message.pk}:{row.account_id}",
+            key=_key(message, row.account_id),
             symbol=message.symbol,
             interval=message.interval,
             account=row.account,
@@ -73,9 +93,13 @@ class DecisionMaker:
         )
 
 
+def _key(snapshot: Message, account: int) -> str:
+    return f"decision:{snapshot.pk}:{account}"
+
+
 def concerned_accounts(message: Message) -> "QuerySet[Account]":
     """Accounts that trade this market (`wants_decisions`), and those that hold the symbol: they stay protected."""
-    follows = Follow.objects.filter(account=OuterRef("pk"), symbol=message.symbol)
+    follows = Follow.objects.filter(account=OuterRef("pk"), symbol=message.symbol, is_active=True)
     holds = Position.objects.filter(account=OuterRef("pk"), symbol=message.symbol, closed_at__isnull=True)
     wants = Q(settings__status=TradingSettings.Status.RUNNING) & Exists(follows)
     accounts = Account.objects.filter(settings__interval=message.interval)
@@ -84,6 +108,12 @@ def concerned_accounts(message: Message) -> "QuerySet[Account]":
         .annotate(wants_decisions=wants)
         .filter(Q(wants_decisions=True) | Q(holds=True))
     )
+
+
+def _unhindered(desks: Sequence[Desk], decisions: Sequence[Message]) -> list[Account]:
+    """All but the accounts that wanted a decision and got none: what hinders them stays on show."""
+    decided = {message.account_id for message in decisions}
+    return [desk.account for desk in desks if desk.account.pk in decided or not desk.account.wants_decisions]
 
 
 def _decided(desk: Desk, snapshot: Snapshot, answer: Answer) -> Made | None:

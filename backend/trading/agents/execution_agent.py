@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.utils import timezone
 
@@ -17,6 +18,8 @@ from trading.agents.integration import DjangoAgentAdapter, Handled
 from trading.desk import Desk, locked_desks, price_age, save_accounts
 from trading.models import Account, AgentType, Decision, Message
 
+FAILURE = "error"
+
 Quotes = Callable[[Symbol, str, datetime], Price | None]
 """The first price of a symbol at an interval after a moment, or None while there is none."""
 
@@ -25,6 +28,7 @@ class ExecutionAgent:
     def __init__(self, quotes: Quotes, adapter: DjangoAgentAdapter | None = None) -> None:
         self.quotes = quotes
         self.adapter = adapter or DjangoAgentAdapter(AgentType.EXECUTION)
+        self.adapter.give_up = self.give_up
 
     def work(self) -> int:
         return self.adapter.work(self.handle)
@@ -69,16 +73,43 @@ class ExecutionAgent:
             decision.reason_code = result.code
             journal.refused(desk.account, result, decision, message)
         decision.executed_at = timezone.now()
+        return self._report(message, execution_report(result, made.action, made.symbol, order_id, price.time))
+
+    def give_up(self, message: Message, error: Exception) -> list[Message]:
+        """A decision that could not be carried out has FAILED: a later price is not the one it was made for."""
+        failed = {"status": Decision.Status.FAILED, "reason_code": FAILURE, "executed_at": timezone.now()}
+        pending = Decision.objects.filter(pk=message.payload["decision_id"], status=Decision.Status.PENDING)
+        return [self._report(message, _failure(message, error))] if pending.update(**failed) else []
+
+    def _report(self, message: Message, payload: dict[str, Any]) -> Message:
         return self.adapter.message(
             "",
             Message.Type.EXECUTION_REPORT,
-            execution_report(result, made.action, made.symbol, order_id, price.time),
+            payload,
             key=f"report:{message.pk}",
-            symbol=decision.symbol,
-            interval=decision.interval,
-            account=desk.account,
+            symbol=message.symbol,
+            interval=message.interval,
+            account=message.account,
             caused_by=message,
         )
+
+
+def _failure(message: Message, error: Exception) -> dict[str, Any]:
+    """The payload of the report on a decision that was given up."""
+    return {
+        "order_id": f"decision-{message.payload['decision_id']}",
+        "ticker": message.symbol.symbol,
+        "action": message.payload["action"],
+        "timestamp": timezone.now().isoformat().replace("+00:00", "Z"),
+        "status": "failed",
+        "reason_code": FAILURE,
+        "quantity": 0,
+        "requested_price": None,
+        "executed_price": None,
+        "commission": 0.0,
+        "slippage": 0.0,
+        "message": f"{type(error).__name__}: {error}",
+    }
 
 
 def _made(decision: Decision) -> Made:

@@ -39,6 +39,8 @@ class Handled:
 
 
 Handler = Callable[[Sequence[Message]], Handled]
+GiveUp = Callable[[Message, Exception], list[Message]]
+"""What is to be said about a message that is parked."""
 
 
 class DjangoAgentAdapter:
@@ -47,6 +49,7 @@ class DjangoAgentAdapter:
     def __init__(self, agent: str, wake: Callable[[str], None] | None = None) -> None:
         self.agent = agent
         self.wake = wake
+        self.give_up: GiveUp | None = None
 
     def message(
         self,
@@ -112,6 +115,13 @@ class DjangoAgentAdapter:
             self._work_alone(message, handle)
         return len(claimed)
 
+    def work_on(self, message: Message, handle: Handler) -> bool:
+        """Has one message handled at once if it is its turn, under the rules of `work`. Errors are the caller's."""
+        with transaction.atomic():
+            claimed = self._claim(1, only=message.pk, in_turn=True)
+            self._complete(claimed, handle)
+        return bool(claimed)
+
     def _work_alone(self, message: Message, handle: Handler) -> None:
         try:
             with transaction.atomic():
@@ -131,9 +141,11 @@ class DjangoAgentAdapter:
             deferred = [message.pk for message in handled.deferred]
             Message.objects.filter(pk__in=deferred).update(processed_at=None, available_at=later)
 
-    def _claim(self, limit: int, only: int | None = None) -> list[Message]:
+    def _claim(self, limit: int, only: int | None = None, in_turn: bool = False) -> list[Message]:
         now = timezone.now()
-        candidates = self._waiting(now) if only is None else Message.objects.filter(pk=only)
+        candidates = self._waiting(now) if only is None or in_turn else Message.objects.all()
+        if only is not None:
+            candidates = candidates.filter(pk=only)
         if connection.features.has_select_for_update_skip_locked:
             candidates = candidates.select_for_update(skip_locked=True, of=("self",))
         keys = list(candidates.order_by("pk").values_list("pk", flat=True)[:limit])
@@ -156,18 +168,28 @@ class DjangoAgentAdapter:
         parked = attempts >= MOST_ATTEMPTS
         now = timezone.now()
         wait = min(2.0**attempts, LONGEST_WAIT_SECONDS)
-        Message.objects.filter(pk=message.pk, processed_at__isnull=True).update(
-            attempts=attempts,
-            error=f"{type(error).__name__}: {error}"[:2000],
-            available_at=now + timedelta(seconds=wait),
-            parked_at=now if parked else None,
-        )
+        with transaction.atomic():
+            changed = Message.objects.filter(pk=message.pk, processed_at__isnull=True, parked_at__isnull=True).update(
+                attempts=attempts,
+                error=f"{type(error).__name__}: {error}"[:2000],
+                available_at=now + timedelta(seconds=wait),
+                parked_at=now if parked else None,
+            )
+            if changed and parked and self.give_up:
+                self.publish(self.give_up(message, error))
         logger.error("%s: message %s failed (attempt %s)", self.agent, message.pk, attempts, exc_info=error)
 
     def _wake(self, recipient: str) -> None:
         if self.wake is not None:
             wake = self.wake
             transaction.on_commit(lambda: wake(recipient))
+
+
+def waiting_markets(agent: str) -> list[tuple[Symbol, str]]:
+    """The markets with messages that wait for an agent."""
+    pairs = sorted(set(_open().filter(recipient=agent).values_list("symbol_id", "interval")))
+    symbols = Symbol.objects.in_bulk({pk for pk, _ in pairs})
+    return [(symbols[pk], interval) for pk, interval in pairs]
 
 
 def _open() -> "QuerySet[Message]":

@@ -1,0 +1,89 @@
+"""A crash at any step of an agent leaves everything or nothing: the books end as in the engine's replay."""
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.engine.test_replay import moody_probabilities
+from tests.markets import real_candles
+from tests.trading.markets import PlayedSource, market, pipeline, running_account, told
+from tests.trading.test_parity import HISTORY, PLAYED, SETTINGS, assert_same_books, replayed
+from trading import desk, journal
+from trading.agents import decision_maker, execution_agent, integration, market_monitor
+from trading.audit import differences
+from trading.models import Account, Message
+
+STEPS: list[tuple[Any, str]] = [
+    (market_monitor, "store_candles"),
+    (decision_maker, "locked_desks"),
+    (decision_maker, "enforce"),
+    (decision_maker, "save_accounts"),
+    (decision_maker.DecisionMaker, "_decisions"),
+    (decision_maker.DecisionMaker, "_told"),
+    (execution_agent, "gate"),
+    (execution_agent, "fill"),
+    (execution_agent, "save_accounts"),
+    (desk.Desk, "record"),
+    (desk.Desk, "_write_position"),
+    (desk.Desk, "mark"),
+    (journal, "traded"),
+    (journal, "equity"),
+    (integration.DjangoAgentAdapter, "publish"),
+]
+CRASHES_PER_CALL = 0.04
+
+
+class Crash(BaseException):
+    """Not an Exception: nothing may catch it, as nothing catches kill -9."""
+
+
+class Accidents:
+    """Crashes before and after steps, by chance."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = Random(seed)
+        self.at: set[tuple[str, str]] = set()
+
+    def around(self, name: str, step: Callable[..., Any]) -> Callable[..., Any]:
+        def crashing(*arguments: Any, **named: Any) -> Any:
+            self._crash(name, "before")
+            result = step(*arguments, **named)
+            self._crash(name, "after")
+            return result
+
+        return crashing
+
+    def _crash(self, name: str, moment: str) -> None:
+        # Each place crashes once at the least, at its second visit or later, whatever the dice say.
+        if self.chance.random() < CRASHES_PER_CALL or (self.chance.random() < 0.3 and (name, moment) not in self.at):
+            self.at.add((name, moment))
+            raise Crash
+
+
+@pytest.mark.django_db(transaction=True)
+def test_crashes_at_every_step_change_nothing_in_the_end(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    candles = real_candles(real_data, "BTCUSDT_1h").iloc[300 : 300 + HISTORY + PLAYED]
+    account = running_account(confidence_threshold=0.4, **SETTINGS[1])
+    probabilities = moody_probabilities(PLAYED, seed=7)
+    agents = pipeline(PlayedSource(candles, HISTORY), told(candles.index[HISTORY:], probabilities))
+    accidents = Accidents(seed=3)
+    for owner, name in STEPS:
+        monkeypatch.setattr(owner, name, accidents.around(name, getattr(owner, name)))
+    while crashed_or_played(agents):
+        pass
+    monkeypatch.undo()
+    agents.drain()
+    assert accidents.at == {(name, moment) for _, name in STEPS for moment in ("before", "after")}
+    assert_same_books(account, replayed(account, candles, probabilities))
+    assert list(differences(Account.objects.all())) == []
+    assert not Message.objects.filter(attempts__gt=0).exists()
+
+
+def crashed_or_played(agents: Any) -> bool:
+    try:
+        return agents.turn(market())
+    except Crash:
+        return True

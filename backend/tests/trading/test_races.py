@@ -1,0 +1,90 @@
+"""Two processes at work on the same messages and the same markets: no candle, decision or trade comes twice."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+BACKEND = Path(__file__).resolve().parents[2]
+TURNS = 25
+SEED = """
+from django.core.management import call_command
+from trading.demo import demo_account
+from trading.pipeline import Pipeline, watched_markets
+from trading.trainer import train, wanted_models
+call_command("migrate", verbosity=0)
+for number in range(2):
+    demo_account(f"demo{number}@example.com", ["GOOG", "IBM"], "1d")
+for market in watched_markets():
+    Pipeline().prepare(market)
+    for name in wanted_models(market):
+        train(market, name)
+"""
+PLAY = """
+from trading.pipeline import Pipeline, watched_markets
+from trading.trainer import warm_up
+pipeline = Pipeline()
+for market in watched_markets():
+    warm_up(market, pipeline.predictor)
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(int(sys.argv[1])):
+    for market in watched_markets():
+        pipeline.turn(market)
+"""
+COUNT = """
+from trading.audit import differences
+from trading.models import Account, Decision, Message, Trade
+from trading.pipeline import Pipeline
+Pipeline().drain()
+snapshots = Message.objects.filter(type="MARKET_SNAPSHOT").count()
+print(*differences(Account.objects.all()), sep="\\n", file=sys.stderr, end="")
+print(snapshots, Decision.objects.count(), Trade.objects.count(), Message.objects.filter(attempts__gt=0).count())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_two_processes_trade_every_decision_once(tmp_path: Path) -> None:
+    url = shared_database(tmp_path)
+    finished(start(SEED, url))
+    racers = [start(PLAY, url, str(TURNS)) for _ in range(2)]
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n", racer.communicate()
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    for racer in racers:
+        finished(racer)
+    snapshots, decisions, trades, failures = map(int, finished(start(COUNT, url)).split())
+    assert TURNS * 2 <= snapshots <= TURNS * 4
+    assert decisions == snapshots * 2
+    assert trades > 2
+    assert failures == 0
+
+
+def start(script: str, url: str, *arguments: str) -> subprocess.Popen[str]:
+    environment = {"PATH": os.defpath, "DJANGO_SETTINGS_MODULE": "config.settings", "DATABASE_URL": url}
+    command = [sys.executable, "-c", f"import django, sys\ndjango.setup()\n{script}", *arguments]
+    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+    return subprocess.Popen(command, cwd=BACKEND, env={**environment, "LOG_LEVEL": "WARNING"}, text=True, **pipes)
+
+
+def finished(process: subprocess.Popen[str]) -> str:
+    output, errors = process.communicate(timeout=180)
+    assert (process.returncode, errors) == (0, "")
+    return output
+
+
+def shared_database(folder: Path) -> str:
+    """A database that several processes can use: the test's own on PostgreSQL, a file and not memory on SQLite."""
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{folder}/race.sqlite3"
+    database = connection.settings_dict
+    user = database["USER"] + (f":{database['PASSWORD']}" if database["PASSWORD"] else "")
+    return f"postgres://{user}@{database['HOST'] or 'localhost'}:{database['PORT'] or 5432}/{database['NAME']}"

@@ -1,0 +1,29 @@
+"""`run_agents`: the three agents in one process, without Celery and without the web site."""
+
+from typing import Any
+
+from django.core.management import BaseCommand
+from django.core.management.base import CommandParser
+
+from config.embedded import prepare_embedded_database
+from trading.management.accounts import seconds
+from trading.runner import Runner
+
+
+class Command(BaseCommand):
+    help = "Run the agents of all running accounts until Ctrl+C or SIGTERM."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--speed", type=seconds, default=1.0, help="seconds for each candle (default %(default)s)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        prepare_embedded_database()
+        runner = Runner(options["speed"], say=self.say)
+        runner.stop.on_signals()
+        self.say("the agents are at work; Ctrl+C ends them")
+        runner.run()
+        self.say("the agents have stopped")
+
+    def say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()

@@ -1,0 +1,64 @@
+"""`test_agents`: market, decision and execution of one symbol for one user, step by step."""
+
+import time
+from typing import Any
+
+from django.core.management import BaseCommand, CommandError
+from django.core.management.base import CommandParser
+
+from config.embedded import prepare_embedded_database
+from market.errors import MarketError
+from trading.cycle import Cycle, prepared, run_cycle, trading
+from trading.management.accounts import account_of, seconds, symbol_of
+from trading.pipeline import Pipeline
+
+
+class Command(BaseCommand):
+    help = "Run the three agents on the next candles of a symbol and show what each of them said."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--email", required=True)
+        parser.add_argument("--symbol", required=True)
+        parser.add_argument("--iterations", type=int, default=1, help="how many candles (default %(default)s)")
+        parser.add_argument("--delay", type=seconds, default=0.0, help="seconds between two candles")
+        parser.add_argument(
+            "--execute", action="store_true", help="keep what was done; without it every candle is taken back"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        prepare_embedded_database()
+        account, symbol = account_of(options["email"]), symbol_of(options["symbol"])
+        pipeline = Pipeline()
+        try:
+            market = prepared(account, symbol, pipeline)
+        except MarketError as error:
+            raise CommandError(str(error)) from error
+        with trading(account, symbol):
+            for number in range(options["iterations"]):
+                time.sleep(options["delay"] if number else 0)
+                if not self._show(run_cycle(account, market, pipeline, options["execute"])):
+                    break
+        if not options["execute"]:
+            self.stdout.write("Nothing of this was kept: --execute keeps it, and goes on with the next candle.")
+
+    def _show(self, cycle: Cycle | None) -> bool:
+        if cycle is None:
+            self.stdout.write("There is no next candle that the indicators could tell anything about.")
+            return False
+        for line in said(cycle):
+            self.stdout.write(line)
+        return True
+
+
+def said(cycle: Cycle) -> list[str]:
+    """A line for each agent."""
+    told, made, report = cycle.snapshot.payload, cycle.decision, cycle.report
+    close, analysis = told["ohlcv"]["close"], told["analysis"]
+    market = f"{told['ticker']} closed at {close:g}, trend {analysis['trend']}, strength {analysis['strength']:.2f}"
+    decision = "no decision: there is no model yet" if made is None else f"{made.reasoning} ({made.model_type})"
+    execution = "nothing to report" if report is None else f"{report.payload['status']}: {report.payload['message']}"
+    return [
+        f"{told['timestamp']}  market     {market}",
+        f"{'':20}  decision   {decision}",
+        f"{'':20}  execution  {execution}",
+    ]

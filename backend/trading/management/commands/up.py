@@ -1,0 +1,101 @@
+"""`up`: the whole platform in one command and one process: a demo account, its agents and the web site."""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import BaseCommand, CommandError
+from django.core.management.base import CommandParser
+from django.core.servers.basehttp import get_internal_wsgi_application
+
+from config.embedded import prepare_embedded_database
+from engine.candles import CandleError
+from market.errors import MarketError
+from market.sources import csv_file
+from market.sources.replay import ReplaySource
+from market.symbols import parse_symbol
+from trading import demo, on_demand
+from trading.management.accounts import seconds
+from trading.pipeline import Pipeline
+from trading.runner import Runner
+from trading.site import PortInUse, Site
+
+NO_LIVE = "live prices are not built in yet: this start plays bundled candles"
+
+
+class Command(BaseCommand):
+    help = "Prepare the database, make a demo account, and run its agents and the web site until Ctrl+C or SIGTERM."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default %(default)s)")
+        parser.add_argument("--port", type=int, default=8000, help="default %(default)s")
+        parser.add_argument(
+            "--replay", type=Path, metavar="FILE", help="play this SYMBOL_INTERVAL.csv with a demo account of its own"
+        )
+        parser.add_argument("--speed", type=seconds, default=1.0, help="seconds for each candle (default %(default)s)")
+        parser.add_argument("--live", action="store_true", help="follow live prices")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        played = Played(options["replay"])
+        try:
+            site = Site(get_internal_wsgi_application(), options["host"], options["port"])
+        except PortInUse as error:
+            raise CommandError(f"{error}; --port chooses another one") from error
+        prepare_embedded_database()
+        if options["live"]:
+            self.say(NO_LIVE)
+        self._open_demo(played, options["host"])
+        runner = Runner(options["speed"], Pipeline(sources=played.source), say=self.say)
+        runner.stop.on_signals()
+        on_demand.use(runner.pipeline)
+        site.start()
+        self.say(f"open http://{options['host']}:{options['port']}/ - Ctrl+C ends everything")
+        runner.run()
+        site.close()
+        self.say("everything has stopped; the next start goes on from here")
+
+    def _open_demo(self, played: "Played", host: str) -> None:
+        account, password = demo.demo_account(played.email, played.symbols, played.interval)
+        if password:
+            self.say(f"made the demo user {played.email} with the password {password}")
+            self.say(f"it is shown only now; ./photon changepassword {played.email} sets another one")
+        # Nobody but this machine can ask, and nobody was invited by name: then the demo needs no login.
+        if _is_loopback(host) and settings.DEBUG and not settings.ALLOWED_HOSTS:
+            settings.OPEN_ACCOUNT_ID = account.pk
+        self.say(f"the demo account {played.email} trades {', '.join(played.symbols)} at {played.interval}")
+
+    def say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
+
+
+class Played:
+    """Which markets a start plays: the bundled ones, or those of one file of the user's."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.email, self.interval = demo.EMAIL, demo.INTERVAL
+        self.symbols: tuple[str, ...] = demo.BUNDLED
+        self._own: ReplaySource | None = None
+        if path is not None:
+            self._open(path)
+
+    def source(self, symbol: str, interval: str) -> ReplaySource:
+        if self._own is not None and (symbol, interval) == (self.symbols[0], self.interval):
+            return self._own
+        return ReplaySource.of_file(symbol, interval)
+
+    def _open(self, path: Path) -> None:
+        symbol, separator, interval = path.stem.rpartition("_")
+        if not separator:
+            raise CommandError(f"{path}: the name must be SYMBOL_INTERVAL.csv, such as EURUSD_1h.csv")
+        try:
+            self._own = ReplaySource(csv_file.read(path, interval))
+        except (MarketError, CandleError) as error:
+            raise CommandError(str(error)) from error
+        self.symbols, self.interval = (parse_symbol(symbol),), interval
+        self.email = f"replay-{symbol}-{interval}@photon.local".lower()
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or (host.replace(".", "").isdigit() and ip_address(host).is_loopback) or host == "::1"

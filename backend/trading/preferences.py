@@ -1,0 +1,62 @@
+"""Changing how an account trades. Values have been checked for their form; what clashes with the account is refused."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from market.models import Symbol
+from trading.models import Account, CashEntry, EquityPoint, Order, TradingSettings
+from trading.selectors.settings import COLUMNS
+from trading.selectors.symbols import followed_symbols
+from trading.services import pause_agents, start_agents, stop_agents
+
+STATUS = {
+    TradingSettings.Status.RUNNING: start_agents,
+    TradingSettings.Status.PAUSED: pause_agents,
+    TradingSettings.Status.STOPPED: stop_agents,
+}
+
+
+class NotFollowed(Exception):
+    """The account does not follow the symbol."""
+
+
+class AlreadyTraded(Exception):
+    """The account has traded, so what it started with is history."""
+
+
+@transaction.atomic
+def change_settings(account: Account, changes: Mapping[str, Any]) -> None:
+    """Changes what is named, all of it or nothing. Raises NotFollowed and AlreadyTraded."""
+    if "initialBalance" in changes:
+        start_with(account, changes["initialBalance"])
+    columns = {COLUMNS[name]: value for name, value in changes.items() if name in COLUMNS}
+    if "symbol" in changes:
+        columns["symbol"] = _followed(account, changes["symbol"])
+    TradingSettings.objects.filter(account=account).update(**columns, updated_at=timezone.now())
+    if "status" in changes:
+        STATUS[TradingSettings.Status(changes["status"])](account)
+
+
+def start_with(account: Account, balance: Decimal) -> None:
+    """Another initial balance, for an account that has never traded. The caller holds a transaction."""
+    locked = Account.objects.select_for_update().get(pk=account.pk)
+    if balance == locked.initial_balance:
+        return
+    if Order.objects.filter(account=locked).exists():
+        raise AlreadyTraded
+    CashEntry.objects.create(account=locked, amount=balance - locked.cash, balance=balance)
+    # The course of an account that did nothing: beside the new balance it would look like a loss or a profit.
+    EquityPoint.objects.filter(account=locked).delete()
+    money = ("initial_balance", "cash", "equity", "peak_equity", "day_start_equity")
+    Account.objects.filter(pk=locked.pk).update(**dict.fromkeys(money, balance))
+
+
+def _followed(account: Account, name: str) -> Symbol:
+    symbol = followed_symbols(account).filter(symbol=name.strip().upper()).first()
+    if symbol is None:
+        raise NotFollowed(name)
+    return symbol

@@ -1,0 +1,97 @@
+"""Several files played as the markets of one time.
+
+An account that trades two files lives in one time: no file may run ahead of another, and all begin at the same moment.
+Files that no account trades together have nothing to do with each other and do not wait.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from django.db.models import Max
+from django.utils import timezone
+
+from market.models import Candle
+from market.selectors import latest_candles
+from trading.models import Follow, TradingSettings
+from trading.pipeline import Market, Pipeline
+
+
+def due(markets: Sequence[Market], pipeline: Pipeline) -> list[Market]:
+    """The markets whose next candle is not later than the next candle of any market traded beside them.
+
+    Without those whose last candle came less than `replay_seconds` ago, a setting of each account; the longest counts.
+    """
+    upcoming = {market: time for market in markets if (time := _next_time(market, pipeline)) is not None}
+    beside, pauses, now = _traded_beside(markets), _pauses(), timezone.now()
+    return [
+        market
+        for market, time in upcoming.items()
+        if not _rests(market, pauses, now)
+        and all(time <= upcoming[other] for other in beside[market] if other in upcoming)
+    ]
+
+
+def ended(markets: Sequence[Market], pipeline: Pipeline) -> list[Market]:
+    """The markets whose files have been played to the end."""
+    return [market for market in markets if _next_time(market, pipeline) is None]
+
+
+def prepare(market: Market, markets: Sequence[Market], pipeline: Pipeline) -> None:
+    """Stores what was known of a market before its play begins, if that has not been done."""
+    source = pipeline.source(market)
+    if latest_candles(market.symbol, market.interval, 1).empty:
+        source = source.beginning_at(common_start(market, markets, pipeline))
+    pipeline.monitor.prepare(market.symbol, market.interval, source)
+
+
+def common_start(market: Market, markets: Sequence[Market], pipeline: Pipeline) -> datetime:
+    """When the play of a market begins: where the markets beside it stand, or where the last of them can begin."""
+    beside = _traded_beside(markets)[market]
+    starts = [_standing(other, pipeline) for other in beside if other != market]
+    return max([pipeline.source(market).usual_start, *starts])
+
+
+def _next_time(market: Market, pipeline: Pipeline) -> datetime | None:
+    """The open time of the next candle; None at the end of the file."""
+    known = latest_candles(market.symbol, market.interval, 1)
+    source = pipeline.source(market)
+    if known.empty:
+        return source.usual_start
+    fresh = source.closed_after(known.index[-1].to_pydatetime())
+    return None if fresh.empty else fresh.index[0].to_pydatetime()
+
+
+def _pauses() -> dict[tuple[int, str], float]:
+    """The longest pause that any account wants after a candle, by symbol and interval."""
+    follows = Follow.objects.filter(is_active=True, account__settings__status__in=TradingSettings.WATCHING)
+    slow = follows.filter(account__settings__replay_seconds__gt=0)
+    rows = slow.values_list("symbol", "account__settings__interval").annotate(Max("account__settings__replay_seconds"))
+    return {(symbol, interval): seconds for symbol, interval, seconds in rows}
+
+
+def _rests(market: Market, pauses: Mapping[tuple[int, str], float], now: datetime) -> bool:
+    if (pause := pauses.get((market.symbol.pk, market.interval))) is None:
+        return False
+    candles = Candle.objects.filter(symbol=market.symbol, interval=market.interval).order_by("-open_time")
+    last = candles.values_list("first_seen", flat=True).first()
+    return last is not None and now - last < timedelta(seconds=pause)
+
+
+def _standing(market: Market, pipeline: Pipeline) -> datetime:
+    return _next_time(market, pipeline) or pipeline.source(market).usual_start
+
+
+def _traded_beside(markets: Sequence[Market]) -> Mapping[Market, set[Market]]:
+    """For each market those that some running account trades together with it, itself included."""
+    known = {(market.symbol.pk, market.interval): market for market in markets}
+    by_account: dict[int, set[Market]] = defaultdict(set)
+    follows = Follow.objects.filter(is_active=True, account__settings__status__in=TradingSettings.WATCHING)
+    for account, *pair in follows.values_list("account_id", "symbol_id", "account__settings__interval"):
+        if tuple(pair) in known:
+            by_account[account].add(known[tuple(pair)])
+    beside: dict[Market, set[Market]] = defaultdict(set)
+    for group in by_account.values():
+        for market in group:
+            beside[market] |= group
+    return beside

@@ -1,0 +1,134 @@
+"""The loop without Celery: one process that plays all watched markets through the agents."""
+
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+
+from django.db import connection
+from django.utils import timezone
+
+from engine.candles import CandleError
+from market.errors import MarketError
+from trading import journal
+from trading.agents.integration import OUTAGES
+from trading.pipeline import Market, Pipeline, watched_markets
+from trading.refresh import looked_at
+from trading.replay_clock import due, ended, prepare
+from trading.stop import Stop
+from trading.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+# Between two candles: messages of other processes are looked for this often.
+LOOK_SECONDS = 1.0
+IDLE_SECONDS = 0.2
+RETRY_SECONDS = 30.0
+LONGEST_BACKOFF_SECONDS = 15.0
+
+
+@dataclass
+class Runner:
+    """`pace_seconds` for each candle; `say` gets a line when something changes that people should know."""
+
+    pace_seconds: float = 1.0
+    pipeline: Pipeline = field(default_factory=Pipeline)
+    stop: Stop = field(default_factory=Stop)
+    say: Callable[[str], None] = logger.info
+
+    def __post_init__(self) -> None:
+        self.trainer = Trainer(self.pipeline.predictor)
+        self._prepared: set[Market] = set()
+        self._told: dict[Market, str] = {}
+        self._not_before: dict[Market, float] = {}
+        self._outages = 0
+
+    def run(self) -> None:
+        """Until it is stopped, which it notices between two transactions."""
+        while not self.stop.is_set():
+            begun = monotonic()
+            try:
+                played = self.round()
+                self._rest(begun + (self.pace_seconds if played else max(self.pace_seconds, IDLE_SECONDS)))
+                self._database_is_back()
+            except OUTAGES as error:
+                self._wait_for_the_database(error)
+        connection.close()
+
+    def round(self) -> int:
+        """The next candle of each market whose turn it is; how many were played."""
+        begun, watched = timezone.now(), watched_markets()
+        markets = [market for market in watched if self._is_usable(market)]
+        markets = [market for market in markets if self._within_its_edge(market, lambda it: self._prepare(it, markets))]
+        turns = [market for market in due(markets, self.pipeline) if self.trainer.ready(market)]
+        played = [market for market in turns if not self.stop.is_set() and self._within_its_edge(market, self._play)]
+        if not played:
+            self._tell_the_end(ended(markets, self.pipeline))
+        looked_at(watched, begun)
+        return len(played)
+
+    def _prepare(self, market: Market, markets: list[Market]) -> None:
+        if market not in self._prepared:
+            prepare(market, markets, self.pipeline)
+            self._prepared.add(market)
+
+    def _play(self, market: Market) -> None:
+        self.pipeline.turn(market)
+        journal.observed(market.symbol, market.interval)
+        if self._told.pop(market, None):
+            self.say(f"{_name(market)}: goes on")
+
+    def _is_usable(self, market: Market) -> bool:
+        if monotonic() < self._not_before.get(market, 0.0):
+            return False
+        return self._within_its_edge(market, self.pipeline.source)
+
+    def _within_its_edge(self, market: Market, act: Callable[[Market], object]) -> bool:
+        """The outermost edge of one market: whatever goes wrong inside is shown, and the other markets go on."""
+        try:
+            act(market)
+        except OUTAGES:
+            raise
+        except Exception as error:
+            self._failed(market, error)
+            return False
+        return True
+
+    def _failed(self, market: Market, error: Exception) -> None:
+        self._not_before[market] = monotonic() + RETRY_SECONDS
+        if self._told.get(market) != str(error):
+            self._told[market] = str(error)
+            expected = isinstance(error, (MarketError, CandleError))
+            logger.log(logging.DEBUG if expected else logging.ERROR, "%s failed", _name(market), exc_info=error)
+            journal.not_observed(market.symbol, market.interval, error)
+            self.say(f"{_name(market)}: {error}")
+
+    def _tell_the_end(self, markets: list[Market]) -> None:
+        for market in markets:
+            if market not in self._told:
+                self._told[market] = "the end"
+                self.say(f"{_name(market)}: no candle is left to play")
+
+    def _rest(self, until: float) -> None:
+        while not self.stop.is_set():
+            self.pipeline.drain()
+            if (left := until - monotonic()) <= 0:
+                return
+            self.stop.wait(min(left, LOOK_SECONDS))
+
+    def _wait_for_the_database(self, error: Exception) -> None:
+        if not self._outages:
+            self.say(f"the database does not answer, trying again: {str(error).strip().splitlines()[0]}")
+        self._outages += 1
+        connection.close()
+        self.stop.wait(min(0.5 * 2.0**self._outages, LONGEST_BACKOFF_SECONDS) * random.uniform(0.5, 1.0))  # noqa: S311
+
+    def _database_is_back(self) -> None:
+        if self._outages:
+            self._outages = 0
+            self.say("the database answers again")
+
+
+def _name(market: Market) -> str:
+    return f"{market.symbol} {market.interval}"

@@ -1,0 +1,1 @@
+"""Reads for the API and for pages: one module per subject."""

@@ -1,0 +1,158 @@
+"""Celery's door to the agents: each task loads by id, calls one service, and may run twice, late or never.
+
+Retry is for the database's outages alone; everything else that fails is kept on its message or its market.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from celery import shared_task
+from django.core.cache import cache as shared_cache
+from django.utils import timezone
+
+from learning.serving import Predictor
+from market.models import Symbol
+from market.selectors import latest_candles
+from trading import journal
+from trading.agents.decision_maker import DecisionMaker
+from trading.agents.execution_agent import ExecutionAgent
+from trading.agents.integration import OUTAGES, DjangoAgentAdapter, waiting_markets
+from trading.agents.market_monitor import MarketMonitor
+from trading.models import AgentType
+from trading.pipeline import Market, Pipeline, watched_markets
+from trading.refresh import looked_at
+from trading.replay_clock import due, prepare
+from trading.staleness import tell_stale_markets
+from trading.trainer import missing_models, train, warm_up
+from trading.wake import EXPIRES_SECONDS, wake_worker
+
+logger = logging.getLogger(__name__)
+
+BATCHES = 50
+BEAT_KEY, BEAT_REMEMBERED_SECONDS = "celery-beat", 24 * 60 * 60
+TRAINING_PAUSE_SECONDS = 60
+
+RETRY: dict[str, Any] = {
+    "autoretry_for": OUTAGES,
+    "retry_backoff": 1,
+    "retry_backoff_max": 30,
+    "retry_jitter": True,
+    "max_retries": 5,
+}
+
+
+@cache
+def pipeline() -> Pipeline:
+    """The agents of this process; its models stay warm."""
+    pipeline = Pipeline(predictor=Predictor())
+    pipeline.monitor = MarketMonitor(DjangoAgentAdapter(AgentType.MARKET_MONITOR, wake_worker))
+    pipeline.decision_maker = DecisionMaker(
+        pipeline.predictor, DjangoAgentAdapter(AgentType.DECISION_MAKER, wake_worker)
+    )
+    pipeline.execution = ExecutionAgent(pipeline.quote, DjangoAgentAdapter(AgentType.EXECUTION, wake_worker))
+    return pipeline
+
+
+@shared_task(**RETRY)
+def watch_markets() -> None:
+    """Sends a task for each market whose turn it is. A market that cannot be followed is told about and left out."""
+    begun, watched = timezone.now(), watched_markets()
+    markets = [market for market in watched if _within_its_edge(market, pipeline().source)]
+    markets = [market for market in markets if _within_its_edge(market, lambda it: prepare(it, markets, pipeline()))]
+    turns = due(markets, pipeline())
+    looked_at((market for market in watched if market not in turns), begun)
+    for market in turns:
+        if not _waits_for_a_model(market):
+            newest = latest_candles(market.symbol, market.interval, 1).index[-1].isoformat()
+            observe_market.apply_async((market.symbol.pk, market.interval, newest), expires=EXPIRES_SECONDS)
+
+
+@shared_task(**RETRY)
+def observe_market(symbol_id: int, interval: str, newest: str) -> None:
+    """What has closed after the candle of that open time: said twice or late, it says nothing new."""
+    market, after = Market(Symbol.objects.get(pk=symbol_id), interval), datetime.fromisoformat(newest)
+    _within_its_edge(market, lambda it: _observe(it, after))
+
+
+@shared_task(**RETRY)
+def decide() -> None:
+    """Everything that waits for the Decision Maker."""
+    for market in waiting_markets(AgentType.DECISION_MAKER):
+        warm_up(Market(*market), pipeline().predictor)
+    _work(pipeline().decision_maker)
+
+
+@shared_task(**RETRY)
+def execute() -> None:
+    """Everything that waits for the Execution Agent; then the next candle of those markets can be decided on."""
+    if _work(pipeline().execution) and waiting_markets(AgentType.DECISION_MAKER):
+        wake_worker(AgentType.DECISION_MAKER)
+
+
+@shared_task(**RETRY, time_limit=3600, soft_time_limit=3500)
+def train_model(symbol_id: int, interval: str, model_type: str) -> None:
+    """The first model of a market."""
+    market = Market(Symbol.objects.get(pk=symbol_id), interval)
+    if model_type in missing_models(market) and train(market, model_type) is None:
+        shared_cache.set(_untrainable(market, model_type), True, TRAINING_PAUSE_SECONDS)
+
+
+@shared_task(**RETRY)
+def check_stale() -> None:
+    tell_stale_markets(watched_markets(), timezone.now())
+
+
+@shared_task
+def heartbeat() -> None:
+    """Beat and a worker are alive: `check_celery` and the readiness probe look at the age of this."""
+    shared_cache.set(BEAT_KEY, timezone.now().timestamp(), BEAT_REMEMBERED_SECONDS)
+
+
+def _work(agent: DecisionMaker | ExecutionAgent) -> int:
+    """Batches until nothing waits. Not for ever: a worker takes other tasks too, and the next sweep goes on."""
+    done = 0
+    for _ in range(BATCHES):
+        if not (claimed := agent.work()):
+            break
+        done += claimed
+    return done
+
+
+def _observe(market: Market, after: datetime) -> None:
+    begun, source = timezone.now(), pipeline().source(market)
+    fresh = source.closed_after(after)
+    # Where a later candle is stored, it was told about in the same transaction: this task came late or twice.
+    is_news = latest_candles(market.symbol, market.interval, 1).index[-1].to_pydatetime() == after
+    if is_news and not fresh.empty and not _waits_for_a_model(market):
+        pipeline().monitor.tell(market.symbol, market.interval, fresh, source.name)
+    journal.observed(market.symbol, market.interval)
+    looked_at([market], begun)
+
+
+def _within_its_edge(market: Market, act: Callable[[Market], object]) -> bool:
+    """The outermost edge of one market: whatever goes wrong inside is shown, and the other markets go on."""
+    try:
+        act(market)
+    except OUTAGES:
+        raise
+    except Exception as error:
+        logger.warning("%s %s cannot be followed: %s", market.symbol, market.interval, error)
+        journal.not_observed(market.symbol, market.interval, error)
+        return False
+    return True
+
+
+def _waits_for_a_model(market: Market) -> bool:
+    """Has it trained, too. A model that cannot be trained holds its market up only until that is known."""
+    names = [name for name in missing_models(market) if not shared_cache.get(_untrainable(market, name))]
+    for name in names:
+        if shared_cache.add(f"training:{market.symbol.pk}:{market.interval}:{name}", True, TRAINING_PAUSE_SECONDS):
+            train_model.apply_async((market.symbol.pk, market.interval, name))
+    return bool(names)
+
+
+def _untrainable(market: Market, model_type: str) -> str:
+    return f"untrainable:{market.symbol.pk}:{market.interval}:{model_type}"
