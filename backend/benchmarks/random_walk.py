@@ -12,6 +12,7 @@ from decimal import Decimal
 from math import sqrt
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ from backtests.series import Series
 from engine.orders import Instrument
 
 STEP, START, SUBSTEPS = 0.01, 1000.0, 24
-FREE = {"fee_rate": Decimal(0), "slippage": Decimal(0)}
+FREE: dict[str, Any] = {"fee_rate": Decimal(0), "slippage": Decimal(0)}
 
 
 def fair_candles(rows: int, seed: int) -> pd.DataFrame:

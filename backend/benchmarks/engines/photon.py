@@ -19,8 +19,9 @@ import pandas as pd
 
 from benchmarks.engines.common import CASH, FAST, FEE, QUANTITY, SLIPPAGE, SLOW, Laps, Outcome, play
 from engine.decide import NO_DECISION, Policy
+from engine.history import Actions
 from engine.indicators import Array, deviation, sma
-from engine.jump import Actions, Replay, replay_actions
+from engine.jump import Replay, replay_actions
 from engine.metrics import metrics
 from engine.orders import Action, Costs, Instrument
 from engine.risk import Limits, Rules

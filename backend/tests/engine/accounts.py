@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -58,7 +59,7 @@ def policies() -> st.SearchStrategy[Policy]:
 
 def limits() -> st.SearchStrategy[Limits]:
     """Mostly one limit or two: with all of them at once nothing is traded, and nothing is compared."""
-    choices = st.fixed_dictionaries(
+    choices: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         {"max_position": st.sampled_from([Decimal("0.5"), Decimal(1), Decimal(1)])},
         optional={
             "max_daily_loss": fractions("0.01"),

@@ -1,8 +1,7 @@
 """The schema is complete, and the API keeps to it whatever is sent."""
 
-from collections.abc import Iterator
-
 import json
+from collections.abc import Iterator
 
 import pytest
 import schemathesis
