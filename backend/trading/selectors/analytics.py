@@ -7,12 +7,12 @@ from decimal import Decimal
 from itertools import accumulate
 from typing import Any
 
-from django.db.models import Avg, Count, Q, Sum
-from django.db.models.functions import Coalesce, TruncDate, TruncMonth
+from django.db.models import Avg, Count, Q
+from django.db.models.functions import TruncDate, TruncMonth
 
-from engine.orders import ZERO
 from trading.models import Account, Trade
 from trading.selectors.market_time import day_start, market_now
+from trading.selectors.money import total
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,11 @@ def closed_trades(account: Account) -> ClosedTrades:
         total=Count("pnl"),
         winning=Count("pnl", filter=won),
         losing=Count("pnl", filter=lost),
-        gross_profit=Coalesce(Sum("pnl", filter=won), ZERO),
-        gross_loss=-Coalesce(Sum("pnl", filter=lost), ZERO),
+        gross_profit=total("pnl", filter=won),
+        gross_loss=-total("pnl", filter=lost),
         average_win=Avg("pnl", filter=won),
         average_loss=-Avg("pnl", filter=lost),
-        commission=Coalesce(Sum("commission"), ZERO),
+        commission=total("commission"),
     )
     return ClosedTrades(**found)
 
@@ -78,16 +78,16 @@ def closed_trades(account: Account) -> ClosedTrades:
 def daily_profits(account: Account) -> list[tuple[date, Decimal, Decimal]]:
     """For each UTC day with a sale: the day, its profit, and the profit up to its end."""
     sales = Trade.objects.filter(account=account.pk, pnl__isnull=False)
-    days = list(sales.values_list(TruncDate("timestamp")).annotate(pnl=Sum("pnl")).order_by(TruncDate("timestamp")))
-    totals = accumulate(pnl for _, pnl in days)
-    return [(day, pnl, total) for (day, pnl), total in zip(days, totals, strict=True)]
+    days = list(sales.values_list(TruncDate("timestamp")).annotate(pnl=total("pnl")).order_by(TruncDate("timestamp")))
+    until = accumulate(pnl for _, pnl in days)
+    return [(day, pnl, so_far) for (day, pnl), so_far in zip(days, until, strict=True)]
 
 
 def breakdown(account: Account) -> Breakdown:
     """Weeks begin on Monday. "Today" is the day of the account's market, see `market_now`."""
     today = day_start(market_now(account))
     periods = {name: _within(*span) for name, span in _spans(today).items()}
-    sums: dict[str, Any] = {name: Coalesce(Sum("pnl", filter=within), ZERO) for name, within in periods.items()}
+    sums: dict[str, Any] = {name: total("pnl", filter=within) for name, within in periods.items()}
     trades = Trade.objects.filter(account=account.pk)
     recent = trades.filter(timestamp__gte=_month_before(today))
     return Breakdown(**recent.aggregate(**sums), monthly=list(_months(account)))
@@ -96,7 +96,7 @@ def breakdown(account: Account) -> Breakdown:
 def _months(account: Account) -> Iterator[Month]:
     month = TruncMonth("timestamp")
     groups = Trade.objects.filter(account=account.pk).values_list(month)
-    counted = groups.annotate(pnl=Coalesce(Sum("pnl"), ZERO), trades=Count("pk")).order_by(month)
+    counted = groups.annotate(pnl=total("pnl"), trades=Count("pk")).order_by(month)
     for begin, pnl, trades in counted:
         yield Month(f"{begin:%Y-%m}", pnl, trades)
 

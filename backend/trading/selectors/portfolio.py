@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from django.db.models import Count, FilteredRelation, Q, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Count, FilteredRelation, Q
 
 from engine.orders import ZERO, exact
 from trading.models import Account, Trade
+from trading.selectors.money import total
 
 # The places of a column of money. Not fewer: what is shown adds up to the last digit.
 SMALLEST = Decimal("1e-8")
@@ -70,4 +70,4 @@ def value_of(account: Account) -> Value:
 
 def activity(account: Account, since: datetime) -> Activity:
     trades = Trade.objects.filter(account=account.pk, timestamp__gte=since)
-    return Activity(**trades.aggregate(trades=Count("pk"), pnl=Coalesce(Sum("pnl"), ZERO)))
+    return Activity(**trades.aggregate(trades=Count("pk"), pnl=total("pnl")))

@@ -133,3 +133,11 @@ def test_it_costs_the_same_however_much_there_is(client, account, path: str, cou
         EquityPoint.objects.create(account=account, time=NOON + hours(number), balance=1, equity=1 + number)
     with django_assert_max_num_queries(8):
         assert client.get(ANALYTICS + path).status_code == 200
+
+
+def test_sums_keep_every_place_where_the_database_adds_in_floats(client, account):
+    for _ in range(48):
+        make_trade(account, "SELL", "0.02")
+    breakdown = client.get(ANALYTICS + "monthly-breakdown/").json()
+    assert [month["pnl"] for month in breakdown["monthly"]] == [0.96]
+    assert client.get(ANALYTICS + "pnl-curve/").json()["data"][-1]["pnl"] == 0.96

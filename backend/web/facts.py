@@ -1,0 +1,68 @@
+"""Pages of the admin for rows that record what happened: to look at, never to change."""
+
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db.models import Model
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import cached_property
+from django.utils.html import format_html
+
+# Nobody turns a hundred pages: older rows are found by filters and by the search.
+MOST_COUNTED = 10_000
+
+
+class BoundedPaginator(Paginator):
+    """Counts as far as anybody turns pages: a whole count of a million rows takes longer than the page itself."""
+
+    @cached_property
+    def count(self) -> int:
+        return int(self.object_list.order_by()[:MOST_COUNTED].count())
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    ordering = ("-pk",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+def link(row: Model | None) -> str | None:
+    """The page of a row in the admin; None, which is shown as a dash, where there is no row."""
+    return None if row is None else format_html('<a href="{}">{}</a>', address(row), row)
+
+
+def link_to(model: type[Model], key: int) -> str:
+    """The page of a row that has not been fetched."""
+    return format_html('<a href="{}">{} {}</a>', _page(model, "change", key), model._meta.verbose_name, key)
+
+
+def address(row: Model) -> str:
+    return _page(type(row), "change", row.pk)
+
+
+def list_link(model: type[Model], **lookups: Any) -> str:
+    """The list of a model, filtered; no row is looked for."""
+    names = model._meta.verbose_name_plural
+    return format_html('<a href="{}?{}">{}</a>', _page(model, "changelist"), urlencode(lookups), names)
+
+
+def pretty(value: Any) -> str:
+    """JSON as people read it."""
+    return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _page(model: type[Model], kind: str, *arguments: int) -> str:
+    return str(reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{kind}", args=arguments))
