@@ -48,10 +48,13 @@ class Site:
             # Half of a file is history, the rest is played.
             (folder / "data" / f"{symbol}_{interval}.csv").write_text("\n".join(lines[: 2 * candles + 1]) + "\n")
 
+    def database_url(self, database: str) -> str:
+        return re.sub(r"/[^/]*$", f"/{database}", self.server_url)
+
     def environment(self, database: str) -> dict[str, str]:
         return {
             **os.environ,
-            "DATABASE_URL": re.sub(r"/[^/]*$", f"/{database}", self.server_url),
+            "DATABASE_URL": self.database_url(database),
             "REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
             "MARKET_POLL_SECONDS": "0.4",
             "PYTHONPATH": str(BACKEND),
@@ -86,12 +89,12 @@ class Site:
         os.killpg(self.processes[name].pid, signal.SIGKILL)
         self.processes[name].wait()
 
-    def kill_child(self, name: str) -> bool:
+    def kill_child(self, name: str, choice: random.Random) -> bool:
         """One process of the worker's pool; the worker replaces it."""
         children = Path(f"/proc/{self.processes[name].pid}/task/{self.processes[name].pid}/children")
         pids = [int(pid) for pid in children.read_text().split()] if children.exists() else []
         if pids:
-            os.kill(random.choice(pids), signal.SIGKILL)
+            os.kill(choice.choice(pids), signal.SIGKILL)
         return bool(pids)
 
     def stop(self) -> None:
@@ -125,7 +128,7 @@ class Disturber:
         return self.done["child"] + self.done["worker"] + self.done["beat"] + self.done["redis"]
 
     def child(self) -> bool:
-        return self.site.kill_child(self.choice.choice(self.workers))
+        return self.site.kill_child(self.choice.choice(self.workers), self.choice)
 
     def worker(self) -> bool:
         return self._again(self.choice.choice(self.workers))
@@ -180,13 +183,20 @@ def run(server_url: str, kills: int, candles: int, seed: int) -> bool:
 
 
 def _disturbed(site: Site, database: str, kills: int, seed: int) -> bool:
+    import psycopg
+
     for name in ("redis", "beat", *[f"worker{number}" for number in range(WORKERS)]):
         site.start(name, database)
     disturber, begun = Disturber(site, database, seed), time.monotonic()
-    while disturber.kills < kills:
-        time.sleep(disturber.choice.uniform(0.1, 0.8))
-        disturber.disturb()
-    print(f"{disturber.kills} kills in {time.monotonic() - begun:.0f} s: {dict(disturber.done)}", flush=True)
+    at_work = 0
+    with psycopg.connect(site.database_url(database), autocommit=True) as observer:
+        while disturber.kills < kills:
+            time.sleep(disturber.choice.uniform(0.1, 0.8))
+            disturber.disturb()
+            if _decided(observer) < len(FILES) * ACCOUNTS_EACH * site.candles:
+                at_work = disturber.kills
+    print(f"{disturber.kills} kills in {time.monotonic() - begun:.0f} s: {dict(disturber.done)}")
+    print(f"{at_work} of them while there were candles to play", flush=True)
     quiet = time.monotonic()
     while json.loads(site.inside("left", database)):
         if time.monotonic() - quiet > PATIENCE_SECONDS:
@@ -195,6 +205,10 @@ def _disturbed(site: Site, database: str, kills: int, seed: int) -> bool:
         time.sleep(1)
     print(f"all candles played {time.monotonic() - quiet:.0f} s after the last kill", flush=True)
     return True
+
+
+def _decided(observer: Any) -> int:
+    return int(observer.execute("SELECT count(*) FROM trading_decision").fetchone()[0])
 
 
 def _compared(site: Site, calm: str, faulty: str) -> bool:

@@ -7,14 +7,15 @@ stays with the position.
 
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from msgspec import Struct
 
 from engine.orders import ZERO, Action, Fill
 
-# Entry prices are averaged when a position grows; no money is computed from them.
-_ENTRY_PRICE_STEP = Decimal("1e-12")
+# Entry prices are averaged when a position grows; no money is computed from them. A quotient may have any number of
+# digits, so it is cut to what every database gives back: SQLite keeps 15 of them.
+_ENTRY_PRICE_DIGITS, _ENTRY_PRICE_STEP = Context(prec=15, rounding=ROUND_HALF_EVEN), Decimal("1e-12")
 
 
 class LedgerError(ValueError):
@@ -75,7 +76,8 @@ def _bought(book: Book, fill: Fill) -> Book:
         position = Position(order.symbol, order.quantity, paid, fill.price, fill.time)
     else:
         quantity = held.quantity + order.quantity
-        mean = (held.entry_price * held.quantity + fill.price * order.quantity) / quantity
+        bought_for = held.entry_price * held.quantity + fill.price * order.quantity
+        mean = _ENTRY_PRICE_DIGITS.divide(bought_for, quantity)
         entry_price = mean.quantize(_ENTRY_PRICE_STEP, ROUND_HALF_EVEN)
         position = Position(order.symbol, quantity, held.cost + paid, entry_price, held.opened_at)
     positions = {**book.positions, order.symbol: position}

@@ -126,8 +126,8 @@ def _fill(desk: Desk, symbol: Symbol, order: Order, price: Price, order_id: str)
     instrument = stored_instrument(symbol)
     done = fill(order, instrument, desk.rules(instrument).costs, price.time)
     trade = desk.record(done, symbol, instrument, order_id, decision=None)
+    journal.traded(desk, trade, Reason.MANUAL, _report(desk, symbol, done, order_id))
     save_accounts([desk])
-    journal.traded(desk.account, trade, Reason.MANUAL, _report(desk, symbol, done, order_id))
     return trade
 
 

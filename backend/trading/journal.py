@@ -32,6 +32,8 @@ SPOKEN = {
     Reason.MANUAL: "by hand",
 }
 
+EQUITY = ["balance", "equity"]
+
 # An agent that works again is no longer in error; one that was stopped stays stopped.
 UNHINDERED: dict[str, Any] = {
     "error_message": "",
@@ -45,25 +47,26 @@ def active(agent: str, accounts: Iterable[Account]) -> None:
     states.update(last_activity=timezone.now(), **UNHINDERED)
 
 
-def traded(account: Account, trade: Trade, reason: Reason, message: Message) -> None:
+def traded(desk: Desk, trade: Trade, reason: Reason, message: Message) -> None:
     verb = "Bought" if trade.action == "BUY" else "Sold"
     profit = "" if trade.pnl is None else f", profit {trade.pnl:.2f}"
     text = (
         f"{verb} {trade.quantity.normalize():f} {trade.symbol} at {trade.price.normalize():f} {SPOKEN[reason]}{profit}"
     )
-    _write(account, AgentType.EXECUTION, AgentLog.Level.INFO, text, message)
+    _write(desk, AgentLog.Level.INFO, text, message)
 
 
-def refused(account: Account, refusal: Refusal, decision: Decision, message: Message) -> None:
+def refused(desk: Desk, refusal: Refusal, decision: Decision, message: Message) -> None:
     """Only what was rejected is worth a line; that there was nothing to do is told by the decision itself."""
     if not refusal.skipped:
         text = f"Refused to {decision.action} {decision.symbol}: {refusal.detail}"
-        _write(account, AgentType.EXECUTION, AgentLog.Level.WARNING, text, message)
+        _write(desk, AgentLog.Level.WARNING, text, message)
 
 
-def without_model(account: Account, message: Message, model_type: str) -> None:
+def without_model(accounts: Iterable[Account], message: Message, model_type: str) -> None:
     problem = f"no {model_type} model for {message.symbol} at {message.interval} yet"
-    _hindered([account.user_id], AgentType.DECISION_MAKER, f"Cannot decide: {problem}", message.correlation_id)
+    users = [account.user_id for account in accounts]
+    _hindered(users, AgentType.DECISION_MAKER, f"Cannot decide: {problem}", message.correlation_id)
 
 
 def observed(symbol: Symbol, interval: str) -> None:
@@ -89,24 +92,35 @@ def not_trained(symbol: Symbol, interval: str, model_type: str, error: Exception
     _hindered(_followers(symbol, interval), AgentType.DECISION_MAKER, text)
 
 
-def equity(desks: Iterable[Desk], time: datetime) -> None:
+def valued(desk: Desk, time: datetime) -> EquityPoint:
+    """The account at a close."""
+    return EquityPoint(account=desk.account, time=time, balance=desk.balance(), equity=desk.account.equity)
+
+
+def equity(points: Iterable[EquityPoint]) -> None:
     """The accounts valued at a close; a second market of the same moment updates the point."""
-    points = [
-        EquityPoint(account=desk.account, time=time, balance=desk.balance(), equity=desk.account.equity)
-        for desk in desks
-    ]
+    latest = {(point.account_id, point.time): point for point in points}
     EquityPoint.objects.bulk_create(
-        points, update_conflicts=True, unique_fields=["account", "time"], update_fields=["balance", "equity"]
+        list(latest.values()), update_conflicts=True, unique_fields=["account", "time"], update_fields=EQUITY
     )
 
 
-def _write(account: Account, agent: str, level: str, text: str, message: Message) -> None:
-    _log(account.user_id, agent, level, text, message.correlation_id)
+def _write(desk: Desk, level: str, text: str, message: Message) -> None:
+    """With all else that happens at the desk (`desk.save_accounts`)."""
+    line = AgentLog(
+        user_id=desk.account.user_id,
+        agent_type=AgentType.EXECUTION,
+        level=level,
+        message=text,
+        correlation_id=message.correlation_id,
+    )
+    desk.unsaved.lines.append(line)
 
 
 def _hindered(users: Iterable[int], agent: str, text: str, cycle: UUID | None = None) -> None:
     """Shown on the agent until it works again; written to the log once and not at every candle."""
-    for user in users:
+    untold = _states(users, agent).exclude(error_message=text)
+    for user in untold.order_by("user").values_list("user", flat=True):
         hindered = {"error_message": text, "status": AgentState.Status.ERROR, "last_activity": timezone.now()}
         if _states([user], agent).exclude(error_message=text).update(**hindered):
             _log(user, agent, AgentLog.Level.WARNING, text, cycle)

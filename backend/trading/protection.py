@@ -35,7 +35,7 @@ def _sell(desk: Desk, message: Message, snapshot: Snapshot, found: Exit) -> Mess
     client_order_id = f"exit-{position.pk}"
     done = fill(order, instrument, rules.costs, snapshot.open_time)
     trade = desk.record(done, message.symbol, instrument, client_order_id, decision=None)
-    journal.traded(desk.account, trade, Reason(found.reason), message)
+    journal.traded(desk, trade, Reason(found.reason), message)
     return Message(
         key=f"exit:{message.pk}:{desk.account.pk}",
         type=Message.Type.EXECUTION_REPORT,

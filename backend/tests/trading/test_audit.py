@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from tests.engine.test_replay import moody_probabilities
+from tests.kept import Rows, made_once
 from tests.markets import real_candles
 from tests.trading.markets import PlayedSource, market, pipeline, running_account, told
 from trading.audit import differences
@@ -17,18 +18,23 @@ from trading.models import Account, CashEntry, Decision, Message, Position, Trad
 pytestmark = pytest.mark.django_db
 
 HISTORY, PLAYED = 100, 40
+ROWS: Rows = {}
 
 
 @pytest.fixture
 def traded(real_data: Path) -> Account:
+    made_once(ROWS, lambda: _play(real_data))
+    return Account.objects.get()
+
+
+def _play(real_data: Path) -> None:
     candles = real_candles(real_data, "BTCUSDT_1h").iloc[300 : 300 + HISTORY + PLAYED]
     account = running_account(confidence_threshold=Decimal("0.4"), stop_loss=Decimal("0.005"))
     probabilities = moody_probabilities(PLAYED, seed=7)
     agents = pipeline(PlayedSource(candles, HISTORY), told(candles.index[HISTORY:], probabilities))
     while agents.turn(market()):
         pass
-    assert Trade.objects.filter(action="SELL").count() > 2
-    return account
+    assert Trade.objects.filter(account=account, action="SELL").count() > 2
 
 
 def found() -> list[str]:

@@ -1,5 +1,6 @@
-"""Two processes at work on the same messages and the same markets: no candle, decision or trade comes twice."""
+"""Processes at work on the same messages, markets and money: no candle, decision or trade comes twice."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,9 @@ from django.db import connection
 
 BACKEND = Path(__file__).resolve().parents[2]
 TURNS = 25
+# What a racer of the crowd may be told. Anything else is an error that escaped.
+REFUSALS = {"insufficient_cash", "exceeds_position", "no_position", "position_limit", "notional_too_small"}
+EXPECTED = {"closed", "PositionClosed", "NoPrice", "placed"} | REFUSALS
 SEED = """
 from django.core.management import call_command
 from trading.demo import demo_account
@@ -34,6 +38,10 @@ sys.stdin.readline()
 for _ in range(int(sys.argv[1])):
     for market in watched_markets():
         pipeline.turn(market)
+"""
+CROWD = """
+from tests.trading.crowd import race
+race(*map(int, sys.argv[1:]))
 """
 COUNT = """
 from trading.audit import differences
@@ -66,6 +74,28 @@ def test_two_processes_trade_every_decision_once(tmp_path: Path) -> None:
     assert decisions == snapshots * 2
     assert trades > 2
     assert failures == 0
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_a_crowd_on_one_account_spends_nothing_twice(tmp_path: Path) -> None:
+    # SQLite has one writer at a time, who makes the others wait.
+    racers, candles = (4, 8) if connection.vendor == "sqlite" else (8, 12)
+    found = json.loads(finished(start(CROWD, shared_database(tmp_path), str(racers), str(candles))))
+    told, orders = found["told"], found["orders"]
+    assert found["exits"] == [0] * racers
+    assert (found["differences"], found["failures"]) == ([], 0)
+    assert found["lowest_cash"] >= 0
+    assert told["placed"] == found["placed"] == found["kept"] > 0
+    assert told["placed"] + told.get("closed", 0) == orders["manual"]
+    # Who comes first differs from run to run; that all of them were there does not.
+    assert {"signal", "manual"} < set(orders) <= {"signal", "manual", "stop_loss", "take_profit"}
+    assert set(told) <= EXPECTED
+    assert set(told) & REFUSALS
+    assert sum(found["decisions"].values()) == found["snapshots"] == candles * 4
+    # Those of the last candles: their price has not come yet.
+    assert found["decisions"].pop("pending") == 4
+    assert set(found["decisions"]) <= {"executed", "skipped", "rejected"}
 
 
 def start(script: str, url: str, *arguments: str) -> subprocess.Popen[str]:

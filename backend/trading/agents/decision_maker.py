@@ -1,19 +1,56 @@
 """The Decision Maker: MARKET_SNAPSHOT in; a Decision and a TRADE_DECISION out for every account that follows."""
 
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from engine.decide import NO_DECISION, Close, choose, decision_on, decision_payload
 from engine.decide import Decision as Made
-from engine.decide import decide, decision_payload
+from engine.orders import Action
 from engine.snapshot import Snapshot
 from learning.serving import Answer, Predictor
 from trading import journal
 from trading.agents.integration import DjangoAgentAdapter, Handled
-from trading.desk import Desk, locked_desks, policy_of, save_accounts
-from trading.models import Account, AgentType, Decision, Follow, Message, Position, TradingSettings
+from trading.desk import ROWS_AT_ONCE, Desk, locked_desks, save_accounts
+from trading.models import Account, AgentType, Decision, EquityPoint, Follow, Message, Position, TradingSettings
 from trading.protection import enforce
+
+# Their accounts are locked until all of them are decided on.
+MARKETS_AT_ONCE = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A decision that a desk wanted, not written yet; without a row where no model could answer."""
+
+    desk: Desk
+    message: Message
+    row: Decision | None = None
+    payload: dict[str, Any] = field(default_factory=dict)
+
+
+class Choices:
+    """What the answers to one snapshot mean at the thresholds of the accounts."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        values = snapshot.values
+        self._close = Close(snapshot.symbol, snapshot.close_time, values["close"], values["volatility"])
+        self._known: dict[tuple[int, float], tuple[int, float]] = {}
+
+    def decision(self, desk: Desk, answer: Answer) -> Made | None:
+        """As `engine.decide.decide` makes it."""
+        key = id(answer), desk.policy.confidence_threshold
+        if key not in self._known:
+            actions, confidence = choose(answer.probabilities.reshape(1, 3), desk.policy.confidence_threshold)
+            self._known[key] = int(actions[0]), float(confidence[0])
+        action, sure = self._known[key]
+        if action == NO_DECISION:
+            return None
+        return decision_on(self._close, Action(action), sure, desk.book(), desk.account.equity, desk.policy)
 
 
 class DecisionMaker:
@@ -24,25 +61,32 @@ class DecisionMaker:
         self.adapter = adapter or DjangoAgentAdapter(AgentType.DECISION_MAKER)
 
     def work(self) -> int:
-        return self.adapter.work(self.handle)
+        return self.adapter.work(self.handle, MARKETS_AT_ONCE)
 
     def handle(self, messages: Sequence[Message]) -> Handled:
-        return Handled(outgoing=[made for message in messages for made in self._decide_on(message)])
-
-    def _decide_on(self, message: Message) -> list[Message]:
-        snapshot = Snapshot.from_json(message.payload)
-        desks = locked_desks(concerned_accounts(message))
-        reports = []
-        for desk in desks:
-            desk.begin_day(snapshot.open_time.date())
-            report = enforce(desk, message, snapshot)
-            reports += [report] if report else []
-            desk.mark(snapshot.symbol, snapshot.values["close"])
-        decisions = self._decisions([desk for desk in desks if desk.account.wants_decisions], message, snapshot)
+        """All markets of the batch, one after the other, on accounts that are locked once and in one order."""
+        desks = locked_desks(concerned_accounts(*messages))
+        trading = _trading(messages)
+        points: list[EquityPoint] = []
+        reports: list[Message] = []
+        wanted: list[Wanted] = []
+        for message in messages:
+            snapshot = Snapshot.from_json(message.payload)
+            present = [desk for desk in desks if _is_concerned(desk, message, trading)]
+            for desk in present:
+                desk.begin_day(snapshot.open_time.date())
+                report = enforce(desk, message, snapshot)
+                reports += [report] if report else []
+                desk.mark(snapshot.symbol, snapshot.values["close"])
+                points.append(journal.valued(desk, snapshot.close_time))
+            deciding = [desk for desk in present if _decides(desk, message, trading)]
+            wanted += self._decisions(deciding, message, snapshot)
+        decisions = self._written(wanted)
         save_accounts(desks)
-        journal.equity(desks, snapshot.close_time)
-        journal.active(AgentType.DECISION_MAKER, _unhindered(desks, decisions))
-        return reports + decisions
+        journal.equity(points)
+        hindered = {item.desk.account.pk for item in wanted if item.row is None}
+        journal.active(AgentType.DECISION_MAKER, [it.account for it in desks if it.account.pk not in hindered])
+        return Handled(outgoing=reports + decisions)
 
     def decide_for(self, account: Account, message: Message) -> Message | None:
         """The decision of one account on a snapshot that was worked on already. None where there is no model.
@@ -55,7 +99,7 @@ class DecisionMaker:
             return told
         desk.begin_day(snapshot.open_time.date())
         desk.mark(snapshot.symbol, snapshot.values["close"])
-        decisions = self._decisions([desk], message, snapshot)
+        decisions = self._written(self._decisions([desk], message, snapshot))
         save_accounts([desk])
         self.adapter.publish(decisions)
         journal.active(AgentType.DECISION_MAKER, [desk.account] if decisions else [])
@@ -64,21 +108,21 @@ class DecisionMaker:
     def _standing(self, account: Account, message: Message) -> Message | None:
         return Message.objects.filter(key=_key(message, account.pk)).first()
 
-    def _decisions(self, desks: Sequence[Desk], message: Message, snapshot: Snapshot) -> list[Message]:
-        models = {desk.settings.model_name for desk in desks}
-        answers = {model: self.predictor.answer(snapshot, model) for model in models}
-        rows, payloads = [], []
-        for desk in desks:
-            answer = answers[desk.settings.model_name]
-            made = None if answer is None else _decided(desk, snapshot, answer)
-            if answer is None or made is None:
-                journal.without_model(desk.account, message, desk.settings.model_name)
-                continue
-            payload = decision_payload(made, snapshot, answer.model_type)
-            rows.append(_row(desk.account, message, made, payload["reasoning"], answer))
-            payloads.append(payload)
-        Decision.objects.bulk_create(rows)
-        return [self._told(message, row, payload) for row, payload in zip(rows, payloads, strict=True)]
+    def _decisions(self, desks: Sequence[Desk], message: Message, snapshot: Snapshot) -> "list[Wanted]":
+        """What each of these desks decides. The model is asked once, and equal settings choose equally."""
+        answers = {model: self.predictor.answer(snapshot, model) for model in {it.settings.model_name for it in desks}}
+        choices = Choices(snapshot)
+        wanted = [_decided(desk, message, choices, answers[desk.settings.model_name]) for desk in desks]
+        for model in answers:
+            without = [it.desk.account for it in wanted if it.row is None and it.desk.settings.model_name == model]
+            if without:
+                journal.without_model(without, message, model)
+        return wanted
+
+    def _written(self, wanted: "Sequence[Wanted]") -> list[Message]:
+        rows = [item.row for item in wanted if item.row]
+        Decision.objects.bulk_create(rows, batch_size=ROWS_AT_ONCE)
+        return [self._told(item.message, item.row, item.payload) for item in wanted if item.row]
 
     def _told(self, message: Message, row: Decision, payload: dict[str, Any]) -> Message:
         return self.adapter.message(
@@ -97,27 +141,42 @@ def _key(snapshot: Message, account: int) -> str:
     return f"decision:{snapshot.pk}:{account}"
 
 
-def concerned_accounts(message: Message) -> "QuerySet[Account]":
-    """Accounts that trade this market (`wants_decisions`), and those that hold the symbol: they stay protected."""
-    follows = Follow.objects.filter(account=OuterRef("pk"), symbol=message.symbol, is_active=True)
-    holds = Position.objects.filter(account=OuterRef("pk"), symbol=message.symbol, closed_at__isnull=True)
-    wants = Q(settings__status=TradingSettings.Status.RUNNING) & Exists(follows)
-    accounts = Account.objects.filter(settings__interval=message.interval)
-    return (
-        accounts.alias(holds=Exists(holds))
-        .annotate(wants_decisions=wants)
-        .filter(Q(wants_decisions=True) | Q(holds=True))
-    )
+def concerned_accounts(*messages: Message) -> "QuerySet[Account]":
+    """Accounts that trade one of these markets, and those that hold its symbol: they stay protected."""
+    symbols = defaultdict(list)
+    for message in messages:
+        symbols[message.interval].append(message.symbol_id)
+    concerned = Q(pk__in=[])
+    for interval, of_interval in symbols.items():
+        follows = Follow.objects.filter(account=OuterRef("pk"), symbol__in=of_interval, is_active=True)
+        holds = Position.objects.filter(account=OuterRef("pk"), symbol__in=of_interval, closed_at__isnull=True)
+        trades = Q(settings__status=TradingSettings.Status.RUNNING) & Exists(follows)
+        concerned |= Q(settings__interval=interval) & (trades | Q(Exists(holds)))
+    return Account.objects.filter(concerned)
 
 
-def _unhindered(desks: Sequence[Desk], decisions: Sequence[Message]) -> list[Account]:
-    """All but the accounts that wanted a decision and got none: what hinders them stays on show."""
-    decided = {message.account_id for message in decisions}
-    return [desk.account for desk in desks if desk.account.pk in decided or not desk.account.wants_decisions]
+def _trading(messages: Sequence[Message]) -> set[tuple[int, int]]:
+    """Who follows what: account and symbol."""
+    follows = Follow.objects.filter(symbol__in={message.symbol_id for message in messages}, is_active=True)
+    running = follows.filter(account__settings__status=TradingSettings.Status.RUNNING)
+    return set(running.values_list("account_id", "symbol_id"))
 
 
-def _decided(desk: Desk, snapshot: Snapshot, answer: Answer) -> Made | None:
-    return decide(snapshot, answer.probabilities, desk.book(), desk.account.equity, policy_of(desk.settings))
+def _decides(desk: Desk, message: Message, trading: set[tuple[int, int]]) -> bool:
+    return desk.settings.interval == message.interval and (desk.account.pk, message.symbol_id) in trading
+
+
+def _is_concerned(desk: Desk, message: Message, trading: set[tuple[int, int]]) -> bool:
+    holds = desk.settings.interval == message.interval and message.symbol.symbol in desk.positions
+    return holds or _decides(desk, message, trading)
+
+
+def _decided(desk: Desk, message: Message, choices: Choices, answer: Answer | None) -> Wanted:
+    made = None if answer is None else choices.decision(desk, answer)
+    if answer is None or made is None:
+        return Wanted(desk, message)
+    payload = decision_payload(made, choices.snapshot, answer.model_type)
+    return Wanted(desk, message, _row(desk.account, message, made, payload["reasoning"], answer), payload)
 
 
 def _row(account: Account, message: Message, made: Made, reasoning: str, answer: Answer) -> Decision:

@@ -8,20 +8,40 @@ from django.utils import timezone
 
 from engine.decide import Decision as Made
 from engine.fills import execution_report, fill
-from engine.orders import Action, Fill, Order, Quote, Refusal
+from engine.orders import Action, Fill, Instrument, Order, Quote, Refusal
 from engine.risk import gate
 from market.instruments import stored_instrument
 from market.models import Symbol
 from market.sources.replay import Price
 from trading import journal
 from trading.agents.integration import DjangoAgentAdapter, Handled
-from trading.desk import Desk, locked_desks, price_age, save_accounts
+from trading.desk import Desk, locked_desks, price_age, save_accounts, update_alike
 from trading.models import Account, AgentType, Decision, Message
 
 FAILURE = "error"
 
 Quotes = Callable[[Symbol, str, datetime], Price | None]
 """The first price of a symbol at an interval after a moment, or None while there is none."""
+
+
+class Counter:
+    """What the decisions of one batch have in common: the price after a close, and the steps of an instrument."""
+
+    def __init__(self, quotes: Quotes) -> None:
+        self._quotes = quotes
+        self._prices: dict[tuple[int, str, datetime], Price | None] = {}
+        self._instruments: dict[int, Instrument] = {}
+
+    def price(self, decision: Decision) -> Price | None:
+        key = decision.symbol_id, decision.interval, decision.close_time
+        if key not in self._prices:
+            self._prices[key] = self._quotes(decision.symbol, decision.interval, decision.close_time)
+        return self._prices[key]
+
+    def instrument(self, symbol: Symbol) -> Instrument:
+        if symbol.pk not in self._instruments:
+            self._instruments[symbol.pk] = stored_instrument(symbol)
+        return self._instruments[symbol.pk]
 
 
 class ExecutionAgent:
@@ -39,24 +59,28 @@ class ExecutionAgent:
             desk.account.pk: desk
             for desk in locked_desks(Account.objects.filter(pk__in={message.account_id for message in messages}))
         }
-        ids = [message.payload["decision_id"] for message in messages]
-        decisions = {row.pk: row for row in Decision.objects.filter(pk__in=ids).select_related("symbol")}
-        handled, done = Handled(), []
+        decisions = _decisions_of(messages)
+        handled, done, counter = Handled(), [], Counter(self.quotes)
         for message in messages:
             decision = decisions[message.payload["decision_id"]]
-            price = self.quotes(decision.symbol, decision.interval, decision.close_time)
+            price = counter.price(decision)
             if price is None:
                 handled.deferred.append(message)
                 continue
-            handled.outgoing.append(self._carry_out(desks[message.account_id], message, decision, price))
+            desk, instrument = desks[message.account_id], counter.instrument(decision.symbol)
+            handled.outgoing.append(self._carry_out(desk, message, decision, price, instrument))
             done.append(decision)
-        Decision.objects.bulk_update(done, ["status", "reason_code", "executed_at"], batch_size=200)
+        now = timezone.now()
+        for decision in done:
+            decision.executed_at = now
+        update_alike(done, "status", "reason_code", "executed_at")
         save_accounts(desks.values())
         journal.active(AgentType.EXECUTION, [desk.account for desk in desks.values()])
         return handled
 
-    def _carry_out(self, desk: Desk, message: Message, decision: Decision, price: Price) -> Message:
-        instrument = stored_instrument(decision.symbol)
+    def _carry_out(
+        self, desk: Desk, message: Message, decision: Decision, price: Price, instrument: Instrument
+    ) -> Message:
         rules = desk.rules(instrument)
         quote = Quote(instrument.price(price.price), price_age(decision.close_time, price.time))
         desk.begin_day(price.time.date())
@@ -66,22 +90,22 @@ class ExecutionAgent:
         if isinstance(result, Order):
             result = fill(result, instrument, rules.costs, price.time)
             trade = desk.record(result, decision.symbol, instrument, order_id, decision)
-            journal.traded(desk.account, trade, result.order.reason, message)
+            journal.traded(desk, trade, result.order.reason, message)
             decision.status, decision.reason_code = Decision.Status.EXECUTED, result.order.reason
         elif isinstance(result, Refusal):
             decision.status = Decision.Status.SKIPPED if result.skipped else Decision.Status.REJECTED
             decision.reason_code = result.code
-            journal.refused(desk.account, result, decision, message)
-        decision.executed_at = timezone.now()
-        return self._report(message, execution_report(result, made.action, made.symbol, order_id, price.time))
+            journal.refused(desk, result, decision, message)
+        report = execution_report(result, made.action, made.symbol, order_id, price.time)
+        return self._report(message, desk.account, report)
 
     def give_up(self, message: Message, error: Exception) -> list[Message]:
         """A decision that could not be carried out has FAILED: a later price is not the one it was made for."""
         failed = {"status": Decision.Status.FAILED, "reason_code": FAILURE, "executed_at": timezone.now()}
         pending = Decision.objects.filter(pk=message.payload["decision_id"], status=Decision.Status.PENDING)
-        return [self._report(message, _failure(message, error))] if pending.update(**failed) else []
+        return [self._report(message, message.account, _failure(message, error))] if pending.update(**failed) else []
 
-    def _report(self, message: Message, payload: dict[str, Any]) -> Message:
+    def _report(self, message: Message, account: Account, payload: dict[str, Any]) -> Message:
         return self.adapter.message(
             "",
             Message.Type.EXECUTION_REPORT,
@@ -89,9 +113,18 @@ class ExecutionAgent:
             key=f"report:{message.pk}",
             symbol=message.symbol,
             interval=message.interval,
-            account=message.account,
+            account=account,
             caused_by=message,
         )
+
+
+def _decisions_of(messages: Sequence[Message]) -> dict[int, Decision]:
+    symbols = {message.payload["decision_id"]: message.symbol for message in messages}
+    # What explains them is long, and not asked for here.
+    decisions = Decision.objects.defer("explanation", "reasoning").in_bulk(list(symbols))
+    for key, decision in decisions.items():
+        decision.symbol = symbols[key]
+    return decisions
 
 
 def _failure(message: Message, error: Exception) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from trading.models import Account, AgentType, Message
 
 logger = logging.getLogger(__name__)
 
-BATCH = 200
+BATCH = 500
 MOST_ATTEMPTS = 5
 DEFER_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
@@ -149,10 +149,12 @@ class DjangoAgentAdapter:
         if connection.features.has_select_for_update_skip_locked:
             candidates = candidates.select_for_update(skip_locked=True, of=("self",))
         keys = list(candidates.order_by("pk").values_list("pk", flat=True)[:limit])
+        if not keys:
+            return []
         claimed = Message.objects.filter(pk__in=keys, processed_at__isnull=True).update(processed_at=now)
         if claimed != len(keys):
             raise RuntimeError(f"{self.agent}: {len(keys)} messages were free, {claimed} could be claimed")
-        return list(Message.objects.filter(pk__in=keys).select_related("symbol", "account", "caused_by").order_by("pk"))
+        return list(Message.objects.filter(pk__in=keys).select_related("symbol").order_by("pk"))
 
     def _waiting(self, now: datetime) -> "QuerySet[Message]":
         waiting = _open().filter(recipient=self.agent, available_at__lte=now)
@@ -190,6 +192,40 @@ def waiting_markets(agent: str) -> list[tuple[Symbol, str]]:
     pairs = sorted(set(_open().filter(recipient=agent).values_list("symbol_id", "interval")))
     symbols = Symbol.objects.in_bulk({pk for pk, _ in pairs})
     return [(symbols[pk], interval) for pk, interval in pairs]
+
+
+@dataclass(frozen=True)
+class Requeued:
+    """How many messages wait again, and how many of those that were asked for stay as they are, by the reason."""
+
+    waiting: int
+    given_up: int
+    overtaken: int
+    not_parked: int
+
+
+@transaction.atomic
+def requeue(keys: Iterable[int]) -> Requeued:
+    """Parked messages are tried again, from the first attempt on.
+
+    Not a TRADE_DECISION: its decision has FAILED, its report says so, and it was made for a price that is gone. Not a
+    snapshot either once its market has gone on: exits and decisions of an old candle would be carried out on a position
+    that came after it.
+    """
+    asked = Message.objects.filter(pk__in=list(keys))
+    parked = asked.filter(parked_at__isnull=False)
+    found, free = parked.count(), asked.filter(parked_at__isnull=True).count()
+    given_up = parked.filter(type=Message.Type.TRADE_DECISION).count()
+    later = Message.objects.filter(
+        type=Message.Type.MARKET_SNAPSHOT,
+        symbol=OuterRef("symbol"),
+        interval=OuterRef("interval"),
+        pk__gt=OuterRef("pk"),
+        processed_at__isnull=False,
+    )
+    current = parked.exclude(type=Message.Type.TRADE_DECISION).filter(~Exists(later))
+    waiting = current.update(parked_at=None, attempts=0, available_at=timezone.now())
+    return Requeued(waiting, given_up, overtaken=found - given_up - waiting, not_parked=free)
 
 
 def _open() -> "QuerySet[Message]":

@@ -55,6 +55,15 @@ def test_a_sale_earns_what_is_left_of_both_prices(book: Book):
     assert body["account"]["balance"] == body["account"]["freeCash"] == body["account"]["equity"] == 10095.79
 
 
+def test_the_mean_of_large_prices_adds_up_on_every_database(monkeypatch: pytest.MonkeyPatch, unthrottled):
+    book = Book(monkeypatch, [39_544.69, 39_601.34, 39_601.34], stop_loss=None, take_profit=None)
+    for quantity in ("0.0057", "0.0064"):
+        book.play()
+        assert book.order("BUY", quantity).status_code == 200
+    assert len(str(Position.objects.get().entry_price.normalize())) == 16  # 15 digits and the point
+    assert list(differences(Account.objects.all())) == []
+
+
 def test_numbers_are_written_with_their_places(book: Book):
     text = book.order("BUY", 10).content.decode()
     assert '"price":100.10,' in text
