@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from django.db import transaction
+from django.utils import timezone
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
@@ -10,6 +11,8 @@ from rest_framework_simplejwt.tokens import BlacklistMixin, RefreshToken
 from rest_framework_simplejwt.utils import datetime_from_epoch, get_md5_hash_password
 
 from accounts.models import User
+
+BATCH = 1000
 
 
 class Tokens(NamedTuple):
@@ -67,3 +70,14 @@ def _use_up(token: SessionToken) -> None:
     _, first = token.blacklist()
     if not first:
         raise TokenError("Token is blacklisted")
+
+
+def forget_expired() -> int:
+    """Deletes the ids of sessions that have ended by themselves, with their entries of the blacklist; how many."""
+    expired = OutstandingToken.objects.filter(expires_at__lte=timezone.now()).order_by("pk")
+    forgotten = 0
+    # In pieces, so that nobody waits long for SQLite's only write lock.
+    while keys := list(expired.values_list("pk", flat=True)[:BATCH]):
+        OutstandingToken.objects.filter(pk__in=keys).delete()
+        forgotten += len(keys)
+    return forgotten

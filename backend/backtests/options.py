@@ -32,10 +32,11 @@ DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 class Model(StrEnum):
-    """Who decides. The first two are trained; the third is a rule, to hold them against."""
+    """Who decides. The first three are trained; the last is a rule, to hold them against."""
 
     RANDOM_FOREST = "random_forest"
     GRADIENT_BOOSTING = "gradient_boosting"
+    HIST_GRADIENT_BOOSTING = "hist_gradient_boosting"
     SMA_CROSS = "sma_cross"
 
     @property

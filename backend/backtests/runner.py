@@ -15,8 +15,8 @@ from engine.jump import Replay, replay
 from engine.metrics import Metrics, metrics
 from engine.orders import Action, Instrument
 from engine.snapshot import market_frame
-from learning.evaluation import Score, score_walk
 from learning.recipes import Algorithm, Recipe
+from learning.walk_score import Score, score_walk
 from learning.walkforward import Training, out_of_sample_probabilities
 from market.gaps import gaps_line
 
@@ -82,7 +82,7 @@ def run(options: Options, series: Series, instrument: Instrument, on_progress: P
         buy_and_hold=buy_and_hold(tested, cash, instrument, rules.costs),
         trainings=forecast.trainings,
         score=forecast.score,
-        gaps=gaps_line(tested, options.interval),
+        gaps=gaps_line(tested, options.interval, options.symbol),
     )
 
 

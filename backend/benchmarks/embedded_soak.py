@@ -184,6 +184,7 @@ class Up:
             "DATABASE_URL": f"sqlite:///{folder}/photon.sqlite3",
             "PYTHONPATH": str(BACKEND),
             "LOG_LEVEL": "WARNING",
+            "MARKET_SOURCES": "files",
         }
         self.log = folder / "log"
         with socket.socket() as probe:

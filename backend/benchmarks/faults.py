@@ -30,6 +30,8 @@ ACCOUNTS_EACH = 2
 WORKERS = 2
 QUEUES = "market,decisions,execution,learning"
 PATIENCE_SECONDS = 240
+# By how much the play is to outlast the kills.
+PACE_MARGIN = 1.15
 
 
 class Site:
@@ -47,6 +49,11 @@ class Site:
             lines = (BACKEND.parent / "data" / f"{symbol}_{interval}.csv").read_text().splitlines()
             # Half of a file is history, the rest is played.
             (folder / "data" / f"{symbol}_{interval}.csv").write_text("\n".join(lines[: 2 * candles + 1]) + "\n")
+
+    @property
+    def decisions(self) -> int:
+        """How many there are when all has been played."""
+        return len(FILES) * ACCOUNTS_EACH * self.candles
 
     def database_url(self, database: str) -> str:
         return re.sub(r"/[^/]*$", f"/{database}", self.server_url)
@@ -193,8 +200,13 @@ def _disturbed(site: Site, database: str, kills: int, seed: int) -> bool:
         while disturber.kills < kills:
             time.sleep(disturber.choice.uniform(0.1, 0.8))
             disturber.disturb()
-            if _decided(observer) < len(FILES) * ACCOUNTS_EACH * site.candles:
+            left = site.decisions - _decided(observer)
+            if left > 0:
                 at_work = disturber.kills
+            if disturber.kills:
+                seconds_a_kill = (time.monotonic() - begun) / disturber.kills
+                _pace(observer, (kills - disturber.kills) * seconds_a_kill, left * site.candles / site.decisions)
+        _pace(observer, 0, 1)
     print(f"{disturber.kills} kills in {time.monotonic() - begun:.0f} s: {dict(disturber.done)}")
     print(f"{at_work} of them while there were candles to play", flush=True)
     quiet = time.monotonic()
@@ -204,11 +216,19 @@ def _disturbed(site: Site, database: str, kills: int, seed: int) -> bool:
             return False
         time.sleep(1)
     print(f"all candles played {time.monotonic() - quiet:.0f} s after the last kill", flush=True)
-    return True
+    if at_work < kills:
+        print("the play was over before the kills: nothing is proved by the last of them; give it more --candles")
+    return at_work >= kills
 
 
 def _decided(observer: Any) -> int:
     return int(observer.execute("SELECT count(*) FROM trading_decision").fetchone()[0])
+
+
+def _pace(observer: Any, seconds: float, candles: float) -> None:
+    """Lets what is left to play take a little longer than the kills that are left; `candles` of each market."""
+    each = PACE_MARGIN * seconds / max(candles, 1)
+    observer.execute("UPDATE trading_tradingsettings SET replay_seconds = %s", (round(each, 3),))
 
 
 def _compared(site: Site, calm: str, faulty: str) -> bool:

@@ -5,7 +5,7 @@
 Every decision trades: the predictor says BUY and SELL in turn. One candle is on its way at a time; its latency ends
 where the trade is committed.
 
-- loop: `Pipeline.turn` in this process, as `run_agents` calls it, from the look for the candle on.
+- loop: the agents in this process, as `run_agents` runs them, from the look for the candle on.
 - celery: a worker of four processes on Redis, from the task that stores the candle on. A trigger of this benchmark
   tells when the trade is committed.
 - by hand: psycopg 3, LISTEN/NOTIFY, a process for each hop, FOR UPDATE SKIP LOCKED, and a durable commit for each of
@@ -90,7 +90,7 @@ def known_pipeline() -> "Pipeline":
     from trading.pipeline import Pipeline
 
     played = source()
-    return Pipeline(sources=lambda symbol, interval: played, predictor=Known(says))  # type: ignore[arg-type]
+    return Pipeline(sources=lambda symbol, interval: played, predictor=Known(says))  # type: ignore[arg-type]  # answers like a Predictor
 
 
 def prepared(markets: int) -> "list[Market]":
@@ -105,11 +105,18 @@ def prepared(markets: int) -> "list[Market]":
 
 
 def in_the_loop(market: "Market", cycles: int) -> list[float]:
+    """The steps of `Pipeline.turn`. What it does after the trade, two looks at an empty table, is not counted."""
+    from trading.runner import settle
+
     pipeline, times = known_pipeline(), []
+    settle()
     for _ in range(cycles):
         began = perf_counter()
-        pipeline.turn(market)
+        pipeline.tell(market)
+        pipeline.decision_maker.work()
+        pipeline.execution.work()
         times.append(perf_counter() - began)
+        pipeline.drain()
     return times
 
 
@@ -160,7 +167,7 @@ def be_a_worker() -> None:
 
     agents = tasks.pipeline()
     agents.sources = known_pipeline().sources
-    agents.predictor = Known(says)  # type: ignore[assignment]
+    agents.predictor = Known(says)  # type: ignore[assignment]  # answers like a Predictor
     agents.decision_maker = DecisionMaker(agents.predictor, agents.decision_maker.adapter)
     replaced: dict[str, Any] = {"missing_models": lambda market: [], "warm_up": lambda market, predictor: None}
     for name, function in replaced.items():
@@ -250,7 +257,7 @@ def prepare_queue() -> None:
     markets, monitor = prepared(QUEUE_MARKETS), known_pipeline()
     for market in markets:
         for _ in range(QUEUE_CYCLES):
-            monitor.monitor.observe(market.symbol, market.interval, monitor.source(market))
+            monitor.monitor.observe(market.symbol, market.interval, monitor.replay(market))
 
 
 def drain(go: Event, ready: Event) -> None:

@@ -90,7 +90,7 @@ def play(pipeline: "Pipeline", markets: "Sequence[Market]") -> Minute:
     began, worked = perf_counter(), process_time()
     with connection.execute_wrapper(counter):
         for market in markets:
-            pipeline.monitor.observe(market.symbol, market.interval, pipeline.source(market))
+            pipeline.monitor.observe(market.symbol, market.interval, pipeline.replay(market))
         told = perf_counter()
         pipeline.drain()
     ended, processor = perf_counter(), process_time() - worked
@@ -111,7 +111,7 @@ def measured(symbols: int, accounts: int, minutes: int) -> list[Minute]:
     made_accounts(accounts // 2, markets, "careful", max_position="0.01", confidence_threshold=SURE + 0.1)
     candles = made_candles(WINDOW + HELD + minutes + 1)
     source = ReplaySource(candles, candles.index[WINDOW].to_pydatetime())
-    pipeline = Pipeline(sources=lambda symbol, interval: source, predictor=Known(says))  # type: ignore[arg-type]
+    pipeline = Pipeline(sources=lambda symbol, interval: source, predictor=Known(says))  # type: ignore[arg-type]  # answers like a Predictor
     for market in markets:
         pipeline.prepare(market)
     for _ in range(HELD):

@@ -6,4 +6,7 @@ class WiringConfig(AppConfig):
 
     def ready(self) -> None:
         import config.celery  # the app that tasks are sent by, from every process
-        import config.checks  # noqa: F401  (importing registers them)
+        import config.checks  # importing registers them
+        import config.times
+
+        config.times.connect()

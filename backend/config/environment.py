@@ -16,6 +16,8 @@ PUBLISHED_SECRET_KEYS = frozenset({EMBEDDED_SECRET_KEY, "your-secret-key", "chan
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # The keys of engine.candles.INTERVALS, which would import pandas at every start; a test compares the two.
 INTERVALS = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d", "1w")
+# Files: candles of ./data, played. Auto: live where there is no file. Live: live whatever there is.
+MARKET_SOURCES = ("auto", "files", "live")
 YES = frozenset({"true", "1", "yes", "on"})
 NO = frozenset({"false", "0", "no", "off"})
 ONE_YEAR_SECONDS = 365 * 24 * 60 * 60
@@ -36,6 +38,10 @@ class Environment:
     database: dict[str, Any] | None  # None: the embedded SQLite
     redis_url: str  # empty: no broker
     market_poll_seconds: float
+    binance_base_url: str
+    bybit_base_url: str
+    bybit_stream_url: str
+    market_sources: str
     cors_allowed_origins: list[str]
     jwt_access_minutes: int
     jwt_refresh_days: int
@@ -44,6 +50,7 @@ class Environment:
     default_symbol: str
     default_interval: str
     model_threshold_percent: float
+    model_path: str  # empty: no copies
 
 
 class Variables:
@@ -117,6 +124,10 @@ def read_environment(values: Mapping[str, str], env_file: Path) -> Environment:
         database=_database(variables),
         redis_url=_redis_url(variables),
         market_poll_seconds=variables.seconds("MARKET_POLL_SECONDS", 5.0, 0.1, 3600.0),
+        binance_base_url=_base_url(variables, "BINANCE_BASE_URL", "https://api.binance.com"),
+        bybit_base_url=_base_url(variables, "BYBIT_BASE_URL", "https://api.bybit.com"),
+        bybit_stream_url=_base_url(variables, "BYBIT_STREAM_URL", "wss://stream.bybit.com", scheme="ws"),
+        market_sources=variables.choice("MARKET_SOURCES", "auto", MARKET_SOURCES),
         cors_allowed_origins=_origins(variables),
         jwt_access_minutes=variables.whole_number("JWT_ACCESS_MINUTES", 30, 1, 24 * 60),
         jwt_refresh_days=variables.whole_number("JWT_REFRESH_DAYS", 7, 1, 365),
@@ -125,6 +136,7 @@ def read_environment(values: Mapping[str, str], env_file: Path) -> Environment:
         default_symbol=variables.matching("DEFAULT_SYMBOL", "BTCUSDT", r"[A-Z0-9.^=_-]{1,20}", "a symbol like BTCUSDT"),
         default_interval=variables.choice("DEFAULT_INTERVAL", "1h", INTERVALS),
         model_threshold_percent=variables.percent("MODEL_THRESHOLD_PERCENT", 0.5),
+        model_path=variables.text("MODEL_PATH"),
     )
 
 
@@ -187,6 +199,11 @@ def _redis_url(variables: Variables) -> str:
         # The value stays out of the message: it may hold a password.
         raise InvalidEnvironment("REDIS_URL must look like redis://localhost:6379/0")
     return url
+
+
+def _base_url(variables: Variables, name: str, default: str, scheme: str = "http") -> str:
+    wanted = f"an address like {default}, without a path"
+    return variables.matching(name, default, rf"{scheme}s?://[a-zA-Z0-9.\[\]:-]+/?", wanted).rstrip("/")
 
 
 def _origins(variables: Variables) -> list[str]:

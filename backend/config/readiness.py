@@ -1,9 +1,10 @@
-"""What the process needs to work: the database, and the broker where one is set."""
+"""What the platform needs to work: the database, the broker where one is set, agents at work, and data of today."""
 
 import logging
 
 from django.conf import settings
 from django.db import Error, connection
+from django.utils import timezone
 
 from web.health import Finding, add_check
 
@@ -15,6 +16,9 @@ def add_checks() -> None:
     add_check("database", _database)
     if settings.REDIS_URL:
         add_check("broker", _broker)
+    add_check("beat", _beat)
+    add_check("market_data", _market_data)
+    add_check("sources", _sources)
 
 
 def _database() -> Finding:
@@ -38,3 +42,59 @@ def _broker() -> Finding:
         logger.warning("the broker is not ready: %s", error)
         return Finding(ok=False, detail="cannot be reached")
     return Finding(ok=True)
+
+
+def _beat() -> Finding:
+    """Celery's beat has to be there; without Celery, the loop has to be where an account wants to trade."""
+    from redis import RedisError
+
+    from trading.heartbeat import CELERY, LOOP, OLDEST_SECONDS, beat_age
+    from trading.selectors.agents import somebody_trades
+
+    try:
+        age, wanted = beat_age(CELERY, LOOP), bool(settings.REDIS_URL) or somebody_trades()
+    except (RedisError, OSError, Error) as error:
+        logger.warning("the last beat is not known: %s", error)
+        return Finding(ok=False, detail="is not known")
+    if age is not None and age <= OLDEST_SECONDS:
+        return Finding(ok=True, age_seconds=round(age, 1))
+    if not wanted:
+        return Finding(ok=True, detail="no account trades")
+    if age is None:
+        return Finding(ok=False, detail="there was none")
+    return Finding(ok=False, detail="the last one is too old", age_seconds=round(age, 1))
+
+
+def _market_data() -> Finding:
+    """One market that is late is its followers' trouble; when all of them are, it is the platform's."""
+    from trading.pipeline import watched_markets  # pandas, which a start need not wait for
+    from trading.staleness import is_late, newest_candles
+
+    now = timezone.now()
+    try:
+        newest = newest_candles(watched_markets())
+    except Error as error:
+        logger.warning("the age of the market data is not known: %s", error)
+        return Finding(ok=False, detail="is not known")
+    if not newest:
+        return Finding(ok=True, detail="none yet")
+    age = round(min(candle.age(now) for candle in newest.values()).total_seconds(), 1)
+    live = {market: candle for market, candle in newest.items() if candle.is_live}
+    if not live:
+        return Finding(ok=True, detail="played from files", age_seconds=max(age, 0.0))
+    late = [market for market, candle in live.items() if is_late(market, candle, now)]
+    detail = f"{len(live) - len(late)} of {len(live)} live markets are on time"
+    return Finding(ok=len(late) < len(live), detail=detail, age_seconds=max(age, 0.0))
+
+
+def _sources() -> Finding:
+    """A source that is left alone for a while is named. What matters is told by the market data: others step in."""
+    from market.models import SourceState
+
+    try:
+        paused = SourceState.objects.exclude(state=SourceState.State.WORKING).values_list("name", flat=True)
+        failing = ", ".join(paused)
+    except Error as error:
+        logger.warning("the states of the sources are not known: %s", error)
+        return Finding(ok=False, detail="are not known")
+    return Finding(ok=True, detail=f"failing: {failing}" if failing else "")

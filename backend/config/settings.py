@@ -83,6 +83,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+    # Those of `market.statements`; the ORM's own are never prepared.
+    DATABASES["default"]["OPTIONS"].setdefault("prepare_threshold", 0)
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 
 REDIS_URL = ENVIRONMENT.redis_url
@@ -219,7 +221,13 @@ LOGGING = {
 
 DEFAULT_SYMBOL = ENVIRONMENT.default_symbol
 DEFAULT_INTERVAL = ENVIRONMENT.default_interval
+BINANCE_BASE_URL = ENVIRONMENT.binance_base_url
+BYBIT_BASE_URL = ENVIRONMENT.bybit_base_url
+BYBIT_STREAM_URL = ENVIRONMENT.bybit_stream_url
+MARKET_SOURCES = ENVIRONMENT.market_sources
+MARKET_POLL_SECONDS = ENVIRONMENT.market_poll_seconds
 MODEL_THRESHOLD_PERCENT = ENVIRONMENT.model_threshold_percent
+MODEL_PATH = ENVIRONMENT.model_path
 
 LOGIN_URL, LOGIN_REDIRECT_URL, LOGOUT_REDIRECT_URL = "log-in", "status", "status"
 # The account that everybody who can reach the page may see; set by `up` and by nothing else (dashboard.access).
@@ -238,6 +246,8 @@ CELERY_TASK_ROUTES = {
     "trading.tasks.decide": {"queue": "decisions"},
     "trading.tasks.execute": {"queue": "execution"},
     "trading.tasks.train_model": {"queue": "learning"},
+    "trading.tasks.train_what_was_asked_for": {"queue": "learning"},
+    "trading.tasks.learn_as_it_goes": {"queue": "learning"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -254,5 +264,8 @@ CELERY_BEAT_SCHEDULE = {
         "execute": _SWEEP_SECONDS,
         "heartbeat": 10.0,
         "check_stale": 60.0,
+        "train_what_was_asked_for": 5.0,
+        "learn_as_it_goes": 30.0,
+        "housekeeping": 3600.0,
     }.items()
 }

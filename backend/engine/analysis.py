@@ -3,12 +3,15 @@
 Trend, RSI state and cross are -1, 0 or 1, so that a model can use them as they are; `snapshot` gives them their names.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
 from engine.indicators import Array, window_sum
 
 ANALYSIS = ("trend", "strength", "rsi_state", "sma_cross")
+INPUTS = ("sma10", "sma20", "rsi14")
 
 OVERBOUGHT = 70.0
 OVERSOLD = 30.0
@@ -17,10 +20,15 @@ STRENGTH_CANDLES = 20
 
 def analysis(candles: pd.DataFrame, indicators: pd.DataFrame) -> pd.DataFrame:
     """The columns ANALYSIS on the same index; NaN while an input of theirs is warming up."""
-    close = candles["close"].to_numpy()
-    sma10, sma20, rsi14 = (indicators[name].to_numpy() for name in ("sma10", "sma20", "rsi14"))
+    known = {name: indicators[name].to_numpy() for name in INPUTS}
+    return pd.DataFrame(analysis_columns(candles["close"].to_numpy(), known), index=candles.index)
+
+
+def analysis_columns(close: Array, indicators: Mapping[str, Array]) -> dict[str, Array]:
+    """ANALYSIS of n candles, each (n,), from their closes and the INPUTS among their indicators."""
+    sma10, sma20, rsi14 = (indicators[name] for name in INPUTS)
     values = (trend(close, sma10, sma20), strength(close), rsi_state(rsi14), sma_cross(sma10, sma20))
-    return pd.DataFrame(dict(zip(ANALYSIS, values, strict=True)), index=candles.index)
+    return dict(zip(ANALYSIS, values, strict=True))
 
 
 def trend(close: Array, sma10: Array, sma20: Array) -> Array:

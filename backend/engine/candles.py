@@ -124,6 +124,8 @@ def _checked_times(index: pd.Index) -> pd.DatetimeIndex:
 
 
 def _as_floats(frame: pd.DataFrame) -> pd.DataFrame:
+    if tuple(frame.columns) == COLUMNS and all(dtype == np.float64 for dtype in frame.dtypes):
+        return frame
     try:
         return frame.loc[:, list(COLUMNS)].astype(np.float64)
     except (TypeError, ValueError) as error:
@@ -131,7 +133,7 @@ def _as_floats(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _check_values(frame: pd.DataFrame) -> None:
-    open_, high, low, close, volume = (frame[name].to_numpy() for name in COLUMNS)
+    open_, high, low, close, volume = frame.to_numpy().T
     for name, values in zip(COLUMNS, (open_, high, low, close, volume), strict=True):
         _refuse_first(~np.isfinite(values), Defect.NOT_A_NUMBER, f"{name} is not a finite number")
         if name != "volume":
@@ -153,8 +155,7 @@ def _check_interval(index: pd.DatetimeIndex, interval: str) -> None:
     if len(index) < 2:
         return
     distances = np.diff(index.tz_convert(None).to_numpy())
-    values, counts = np.unique(distances, return_counts=True)
-    commonest = pd.Timedelta(values[np.argmax(counts)])
+    commonest = pd.Timedelta(_commonest(distances))
     if commonest != length:
         raise CandleError(
             Defect.WRONG_INTERVAL, f"the candles are {_spell(commonest)} apart, but the interval is {interval}"
@@ -165,6 +166,14 @@ def _check_interval(index: pd.DatetimeIndex, interval: str) -> None:
         row = int(np.argmax(too_close)) + 1
         found = _spell(pd.Timedelta(distances[row - 1]))
         raise CandleError(Defect.WRONG_INTERVAL, f"a candle follows after {found}, but the interval is {interval}", row)
+
+
+def _commonest(distances: np.ndarray) -> np.timedelta64:
+    # Most series have no gap, and to sort a million distances takes longer than to see that.
+    if (distances == distances[0]).all():
+        return np.timedelta64(distances[0])
+    values, counts = np.unique(distances, return_counts=True)
+    return np.timedelta64(values[np.argmax(counts)])
 
 
 def _spell(distance: pd.Timedelta) -> str:

@@ -50,7 +50,12 @@ _BLOCK = 8192
 
 def indicators(candles: pd.DataFrame) -> pd.DataFrame:
     """The columns INDICATORS for a candle frame of n rows, on the same index; NaN while warming up."""
-    close = candles["close"].to_numpy()
+    columns = indicator_columns(candles["close"].to_numpy(), candles["volume"].to_numpy())
+    return pd.DataFrame(columns, index=candles.index)
+
+
+def indicator_columns(close: Array, volume: Array) -> dict[str, Array]:
+    """INDICATORS of n candles, each (n,); NaN while warming up."""
     sma20 = sma(close, 20)
     macd, macd_signal, macd_hist = momentum(close)
     volatility = deviation(close, 20)
@@ -68,9 +73,9 @@ def indicators(candles: pd.DataFrame) -> pd.DataFrame:
         percent_b,
         volatility,
         price_change(close),
-        sma(candles["volume"].to_numpy(), 20),
+        sma(volume, 20),
     )
-    return pd.DataFrame(dict(zip(INDICATORS, values, strict=True)), index=candles.index)
+    return dict(zip(INDICATORS, values, strict=True))
 
 
 def sma(values: Array, length: int) -> Array:
@@ -173,10 +178,12 @@ def _constant(values: Array, length: int) -> list[tuple[int, int]]:
     """
     # Equal neighbours are few, and only they are looked at.
     equal = np.flatnonzero(values[1:] == values[:-1])
-    if equal.size < length - 1:
+    if equal.size < max(length - 1, 1):
         return []
-    runs = np.split(equal, np.flatnonzero(np.diff(equal) > 1) + 1)
-    return [(int(run[0]) + length - 1, int(run[-1]) + 2) for run in runs if 0 < run.size >= length - 1]
+    breaks = np.flatnonzero(np.diff(equal) > 1)
+    first, last = equal[np.append(0, breaks + 1)], equal[np.append(breaks, -1)]
+    long = last - first >= length - 2
+    return [(start + length - 1, end + 2) for start, end in zip(first[long].tolist(), last[long].tolist(), strict=True)]
 
 
 def _still(close: Array) -> npt.NDArray[np.bool_]:

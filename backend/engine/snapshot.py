@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from engine.analysis import ANALYSIS, analysis
+from engine.analysis import ANALYSIS, analysis, analysis_columns
 from engine.candles import COLUMNS, interval_length
-from engine.indicators import INDICATORS, indicators
+from engine.indicators import INDICATORS, Array, indicator_columns, indicators
 
 MARKET_COLUMNS = (*COLUMNS, *INDICATORS, *ANALYSIS)
 
@@ -93,9 +93,21 @@ def market_frame(candles: pd.DataFrame) -> pd.DataFrame:
 def snapshot_at(market: pd.DataFrame, row: int, symbol: str, interval: str) -> Snapshot | None:
     """The snapshot of one row of a market frame, or None while an indicator is still warming up."""
     values = dict(zip(MARKET_COLUMNS, market.iloc[row].to_list(), strict=True))
+    return _complete(symbol, interval, market.index[row].to_pydatetime(), values)
+
+
+def newest_snapshot(candles: Mapping[str, Array], open_time: datetime, symbol: str, interval: str) -> Snapshot | None:
+    """The snapshot at the last of n candles, by COLUMNS, each (n,): what `snapshot_at` says of them."""
+    known = indicator_columns(candles["close"], candles["volume"])
+    columns = {**candles, **known, **analysis_columns(candles["close"], known)}
+    values = {name: float(columns[name][-1]) for name in MARKET_COLUMNS}
+    return _complete(symbol, interval, open_time, values)
+
+
+def _complete(symbol: str, interval: str, open_time: datetime, values: dict[str, float]) -> Snapshot | None:
     if not all(isfinite(value) for value in values.values()):
         return None
-    return Snapshot(symbol, interval, market.index[row].to_pydatetime(), values)
+    return Snapshot(symbol, interval, open_time, values)
 
 
 def _number(value: object) -> float:

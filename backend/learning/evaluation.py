@@ -1,191 +1,114 @@
-"""How good probabilities were, beside what could be had for nothing: the majority class and a coin."""
+"""What a recipe is worth out of sample, beside what could be had for nothing. All of it is kept with a model."""
 
-from dataclasses import dataclass
-from math import log, sqrt
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import isfinite
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from engine.indicators import Array
-from engine.labels import UNKNOWN
-from engine.validation import Fold, walk_forward
-from learning.examples import Examples, examples
+from engine.orders import Costs
+from learning.calibration import Calibration
+from learning.economy import Economy, economy
+from learning.examples import examples
+from learning.held_out import HeldOut, calibration_of, hold_out
+from learning.measures import Interval, Measures, Resampling, log_losses, mean_interval, measures
 from learning.recipes import Recipe
-from learning.training import CLASSES, TooFewRows, TrainingError, fit
-from learning.walkforward import OutOfSample
-
-COIN_ACCURACY = 1.0 / CLASSES
-COIN_LOG_LOSS = log(CLASSES)
-
-# The normal quantile of a two-sided interval of 95 %.
-Z95 = 1.959963984540054
-
-BLOCK_HORIZONS = 20
-MINIMUM_BLOCKS = 10
-
-# A probability of exactly 0 for what then happened would cost an infinite log loss.
-SMALLEST_PROBABILITY = 1e-6
+from learning.reliability import Reliability, reliability
+from learning.training import CLASSES
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """Scores over `rows` predictions whose labels have closed.
+class Scores:
+    """A purged, embargoed walk-forward over one history. All figures stand for the same `rows`.
 
-    `confusion[truth][prediction]` counts them in the order SELL, HOLD, BUY. The `majority_` baseline foretells for each
-    row the commonest class (or the class frequencies) of the training rows behind that very prediction.
-    The 95 % interval of the accuracy is built on `effective_rows`, the number of independent predictions that `rows`
-    are worth: neighbouring labels share candles, and a model is right and wrong in spells.
+    `model` is what a user is shown, the calibrated answers; `raw` the answers before. The baselines are `majority` (the
+    commonest class so far, with the frequencies so far), `previous_action` (what was right last time, with the
+    frequencies after it) and `coin` (a third each). `gain` is by how much the log loss of the model is below that of
+    each: a model knows something only where the whole interval is above 0. `reliability` holds the three curves, of
+    SELL, HOLD and BUY, `before` and `after` calibration.
+
+    `calibration` is the one for a model of this recipe that is trained on the whole history.
     """
 
     rows: int
-    effective_rows: float
-    accuracy: float
-    accuracy_low: float
-    accuracy_high: float
-    balanced_accuracy: float
-    log_loss: float
-    majority_accuracy: float
-    majority_log_loss: float
-    confusion: tuple[tuple[int, int, int], ...]
-    coin_accuracy: float = COIN_ACCURACY
-    coin_log_loss: float = COIN_LOG_LOSS
-
-    @property
-    def class_counts(self) -> tuple[int, ...]:
-        return tuple(sum(row) for row in self.confusion)
-
-    @property
-    def predicted_counts(self) -> tuple[int, ...]:
-        return tuple(sum(column) for column in zip(*self.confusion, strict=True))
-
-
-@dataclass(frozen=True, slots=True)
-class FoldScore:
-    """The score of one fold, trained on `rows_trained` rows; test candles named by their open times."""
-
-    rows_trained: int
+    folds: int
     first_time: pd.Timestamp
     last_time: pd.Timestamp
-    score: Score
+    class_counts: tuple[int, int, int]
+    model: Measures
+    raw: Measures
+    baselines: Mapping[str, Measures]
+    gain: Mapping[str, Interval]
+    reliability: Mapping[str, tuple[Reliability, ...]]
+    economy: Economy
+    calibration: Calibration
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the calibration, which is kept beside it; None where a figure is undefined."""
+        plain = {
+            name: getattr(self, name)
+            for name in self.__slots__
+            if name not in ("calibration", "first_time", "last_time")
+        }
+        times = {name: getattr(self, name).isoformat().replace("+00:00", "Z") for name in ("first_time", "last_time")}
+        stored: dict[str, Any] = _plain({**plain, **times})
+        return stored
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """A purged walk-forward: each fold by itself, and all their predictions together."""
+def evaluate(recipe: Recipe, market: pd.DataFrame, costs: Costs | None = None, at: int | None = None) -> Scores:
+    """The scores of a recipe on a market frame, up to the close of candle `at`.
 
-    folds: tuple[FoldScore, ...]
-    pooled: Score
-
-
-def score(probabilities: Array, baseline: Array, values: npt.NDArray[np.int8], horizon: int) -> Score:
-    """The score of (n, 3) probabilities against n labels; rows without an answer or with an open label do not count.
-
-    `baseline` (n, 3) holds the class frequencies that were known at each prediction. Raises ValueError if no
-    row is left.
-    """
-    counted = (values != UNKNOWN) & np.isfinite(probabilities).all(axis=1) & np.isfinite(baseline).all(axis=1)
-    if not counted.any():
-        raise ValueError("no prediction whose label has closed")
-    probabilities, baseline, truth = probabilities[counted], baseline[counted], values[counted]
-    confusion = _confusion(truth, probabilities.argmax(axis=1))
-    accuracy = float(np.trace(confusion) / truth.size)
-    effective = effective_rows(probabilities.argmax(axis=1) == truth, horizon)
-    low, high = wilson(accuracy, effective)
-    return Score(
-        rows=truth.size,
-        effective_rows=effective,
-        accuracy=accuracy,
-        accuracy_low=low,
-        accuracy_high=high,
-        balanced_accuracy=_balanced_accuracy(confusion),
-        log_loss=_log_loss(probabilities, truth),
-        majority_accuracy=float(np.mean(baseline.argmax(axis=1) == truth)),
-        majority_log_loss=_log_loss(baseline, truth),
-        confusion=tuple((sell, hold, buy) for sell, hold, buy in confusion.tolist()),
-    )
-
-
-def score_walk(recipe: Recipe, market: pd.DataFrame, walk: OutOfSample) -> Score:
-    """The score of a walk over a market, with the labels of the recipe."""
-    return score(walk.probabilities, walk.baseline, examples(recipe, market).labels.values, recipe.horizon)
-
-
-def evaluate(recipe: Recipe, market: pd.DataFrame) -> Evaluation:
-    """The recipe in a purged walk-forward of `recipe.folds` folds over a market frame.
-
-    A fold that has too few rows to train on, or one class only, is left out. Raises TrainingError if none is left.
+    Raises TrainingError where no fold can be trained: such a history can carry a model, but nobody knows how good.
     """
     known = examples(recipe, market)
-    tested = _test_folds(recipe, known, walk_forward(known.labels, known.complete, recipe.folds))
-    values = known.labels.values
-    folds = tuple(
-        FoldScore(
-            rows_trained=fold.train.size,
-            first_time=known.times[fold.test[0]],
-            last_time=known.times[fold.test[-1]],
-            score=score(answers, baseline, values[fold.test], recipe.horizon),
-        )
-        for fold, answers, baseline in tested
+    return scores(recipe, market, hold_out(recipe, known, at), costs or Costs())
+
+
+def scores(recipe: Recipe, market: pd.DataFrame, held: HeldOut, costs: Costs) -> Scores:
+    """The scores of held-out answers. The first fold calibrates the second and is not scored, if there is a second."""
+    scored = held.scored()
+    resampling = Resampling(scored.fold, recipe.horizon, recipe.seed)
+    answers = scored.answers()
+    baselines = {
+        "majority": scored.majority_answers(),
+        "previous_action": scored.previous_answers(),
+        "coin": scored.coin_answers(),
+    }
+    sell, hold, buy = np.bincount(scored.truth, minlength=CLASSES).tolist()
+    return Scores(
+        rows=scored.rows.size,
+        folds=len(np.unique(scored.fold)),
+        first_time=market.index[scored.rows[0]],
+        last_time=market.index[scored.rows[-1]],
+        class_counts=(sell, hold, buy),
+        model=measures(answers, resampling),
+        raw=measures(scored.raw_answers(), resampling),
+        baselines={name: measures(guesses, resampling) for name, guesses in baselines.items()},
+        gain={
+            name: mean_interval(log_losses(guesses) - log_losses(answers), resampling)
+            for name, guesses in baselines.items()
+        },
+        reliability={
+            "before": reliability(scored.raw, scored.truth),
+            "after": reliability(scored.calibrated, scored.truth),
+        },
+        economy=economy(market, scored.rows, scored.calibrated, costs, recipe.horizon, recipe.seed),
+        calibration=calibration_of(recipe, held),
     )
-    rows = np.concatenate([fold.test for fold, _, _ in tested])
-    answers, baseline = (np.concatenate([part[column] for part in tested]) for column in (1, 2))
-    return Evaluation(folds, score(answers, baseline, values[rows], recipe.horizon))
 
 
-def effective_rows(right: npt.NDArray[np.bool_], horizon: int) -> float:
-    """How many independent trials n predictions in time order are worth: n / horizon at most.
-
-    Labels of neighbouring rows share all but one of their candles, so that only every horizon-th is news. Spells that
-    outlast a label show in the shares of blocks of 20 horizons, which then differ by more than chance lets them.
-    """
-    length = BLOCK_HORIZONS * horizon
-    blocks = right[: right.size // length * length].reshape(-1, length)
-    inflation = float(horizon)
-    if len(blocks) >= MINIMUM_BLOCKS and 0 < right.mean() < 1:
-        inflation = max(inflation, float(blocks.mean(axis=1).var(ddof=1) * length / right.var()))
-    return right.size / inflation
-
-
-def wilson(share: float, rows: float) -> tuple[float, float]:
-    """The 95 % interval of a share observed in `rows` independent trials (Edwin B. Wilson, JASA 22, 1927)."""
-    square = Z95 * Z95
-    centre = (share + square / (2 * rows)) / (1 + square / rows)
-    half = Z95 * sqrt(share * (1 - share) / rows + square / (4 * rows * rows)) / (1 + square / rows)
-    return max(centre - half, 0.0), min(centre + half, 1.0)
-
-
-def _test_folds(recipe: Recipe, known: Examples, folds: list[Fold]) -> list[tuple[Fold, Array, Array]]:
-    """Each fold that can be trained, with the probabilities and the baseline of its test rows."""
-    tested = []
-    failure: TrainingError = TooFewRows(0)
-    for fold in folds:
-        rows = fold.train if recipe.window is None else fold.train[-recipe.window :]
-        fold = Fold(rows, fold.test)
-        try:
-            model = fit(recipe, known.matrix[rows], known.labels.values[rows])
-        except TrainingError as error:
-            failure = error
-            continue
-        shares = np.tile(model.class_shares, (fold.test.size, 1))
-        tested.append((fold, model.probabilities(known.matrix[fold.test]), shares))
-    if not tested:
-        raise failure
-    return tested
-
-
-def _confusion(truth: npt.NDArray[np.int8], predicted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    counts = np.bincount(truth * CLASSES + predicted, minlength=CLASSES * CLASSES)
-    return counts.reshape(CLASSES, CLASSES)
-
-
-def _balanced_accuracy(confusion: npt.NDArray[np.int64]) -> float:
-    """The mean over the classes that occurred of the share that was foretold."""
-    occurred = confusion.sum(axis=1)
-    present = occurred > 0
-    return float(np.mean(np.diag(confusion)[present] / occurred[present]))
-
-
-def _log_loss(probabilities: Array, truth: npt.NDArray[np.int8]) -> float:
-    chosen = probabilities[np.arange(truth.size), truth]
-    return float(-np.mean(np.log(np.maximum(chosen, SMALLEST_PROBABILITY))))
+def _plain(value: Any) -> Any:
+    """Values, mappings and tuples as JSON knows them."""
+    if hasattr(value, "__dataclass_fields__"):
+        return _plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(one) for one in value]
+    if isinstance(value, pd.Timestamp):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    return value

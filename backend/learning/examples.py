@@ -8,7 +8,7 @@ import pandas as pd
 
 from engine.features import feature_matrix
 from engine.indicators import Array
-from engine.labels import Labels, forward_labels
+from engine.labels import UNKNOWN, Labels, forward_labels
 from engine.validation import Rows, trainable_rows
 from learning.recipes import Recipe, ThresholdUnit
 from learning.training import complete_rows
@@ -22,6 +22,12 @@ class Examples:
     labels: Labels
     complete: npt.NDArray[np.bool_]
     times: pd.DatetimeIndex
+
+    def until(self, row: int) -> "Examples":
+        """What was known at the close of candle `row`: the labels that look further are unknown."""
+        values = np.where(self.labels.ends <= row, self.labels.values, UNKNOWN)[: row + 1]
+        labels = Labels(values, self.labels.ends[: row + 1])
+        return Examples(self.matrix[: row + 1], labels, self.complete[: row + 1], self.times[: row + 1])
 
 
 def examples(recipe: Recipe, market: pd.DataFrame) -> Examples:

@@ -1,7 +1,6 @@
 """Training a model on rows of features, and asking it for probabilities. Nothing is stored and nothing is logged."""
 
 from dataclasses import dataclass
-from math import exp
 from typing import Any
 
 import numpy as np
@@ -9,10 +8,15 @@ import numpy.typing as npt
 
 from engine.indicators import Array
 from engine.orders import Action
+from learning.artefacts import Scorer
+from learning.forest import CLASSES, Forest, complete_rows, single_precision
 from learning.recipes import Algorithm, Recipe
+from learning.threads import one_thread
 
 MINIMUM_ROWS = 30
-CLASSES = len(Action)
+
+WORTH_THREADS = 200_000
+"""Rows times trees of a forest: below, starting threads and waiting for them takes longer than growing it in one."""
 
 
 class TrainingError(ValueError):
@@ -38,11 +42,15 @@ class OneClassOnly(TrainingError):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A trained model. `class_counts` holds the number of training rows labelled SELL, HOLD and BUY."""
+    """A trained model. `class_counts` holds the number of training rows labelled SELL, HOLD and BUY.
+
+    It answers by `scorer`, as a stored model at work does; `estimator` is scikit-learn's, to be compared with.
+    """
 
     recipe: Recipe
     class_counts: tuple[int, int, int]
     estimator: Any
+    scorer: Scorer
 
     @property
     def rows(self) -> int:
@@ -58,23 +66,21 @@ class Model:
 
         One row and a batch give the same bits. A class that the training rows did not hold has probability 0.
         """
-        result = np.full((len(matrix), CLASSES), np.nan)
-        complete = complete_rows(matrix)
-        if complete.any():
-            answers = np.zeros((np.count_nonzero(complete), CLASSES))
-            answers[:, self.estimator.classes_] = self._answers(matrix[complete])
-            result[complete] = answers
-        return result
+        return self.scorer.probabilities(matrix)
 
-    def _answers(self, matrix: Array) -> Array:
-        if self.recipe.algorithm is Algorithm.RANDOM_FOREST:
-            answers: Array = self.estimator.predict_proba(matrix)
-            return answers
-        return _softmax(self.estimator.decision_function(matrix))
+    def library_probabilities(self, matrix: Array) -> Array:
+        """What scikit-learn itself says, (n, 3), for rows that are complete."""
+        answers = np.zeros((len(matrix), CLASSES))
+        with one_thread():
+            answers[:, self.estimator.classes_] = self.estimator.predict_proba(single_precision(matrix))
+        return answers
 
 
 def fit(recipe: Recipe, matrix: Array, values: npt.NDArray[np.int8]) -> Model:
-    """A model trained on (n, 14) features and n labels. Raises TrainingError; the same input gives the same bits."""
+    """A model trained on (n, 14) features and n labels. Raises TrainingError; the same input gives the same bits.
+
+    All classes weigh the same, however rare.
+    """
     check_rows(len(values))
     if len(matrix) != len(values):
         raise TrainingError(f"{len(matrix)} rows of features, but {len(values)} labels")
@@ -84,16 +90,14 @@ def fit(recipe: Recipe, matrix: Array, values: npt.NDArray[np.int8]) -> Model:
     counts = _class_counts(values)
     estimator = _estimator(recipe)
     weights = len(values) / (np.count_nonzero(counts) * np.array(counts, dtype=np.float64).clip(min=1))
-    estimator.fit(matrix, values, sample_weight=weights[values])
+    if recipe.algorithm is Algorithm.RANDOM_FOREST and len(values) * recipe.trees >= WORTH_THREADS:
+        estimator.set_params(n_jobs=-1)
+    with one_thread():
+        estimator.fit(single_precision(matrix), values, sample_weight=weights[values])
     if recipe.algorithm is Algorithm.RANDOM_FOREST:
         # Threads add up the trees in the order in which they finish, and the last bits with them.
         estimator.set_params(n_jobs=1)
-    return Model(recipe, counts, estimator)
-
-
-def complete_rows(matrix: Array) -> npt.NDArray[np.bool_]:
-    """Which rows of (n, 14) features hold a finite number in every slot."""
-    return np.asarray(np.isfinite(matrix).all(axis=1))
+    return Model(recipe, counts, estimator, Scorer(Forest.of(estimator)))
 
 
 def check_rows(rows: int) -> None:
@@ -113,35 +117,20 @@ def _class_counts(values: npt.NDArray[np.int8]) -> tuple[int, int, int]:
 
 def _estimator(recipe: Recipe) -> Any:
     # scikit-learn takes seconds to import; who only names a recipe or reads a score need not wait for it.
-    from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
+    from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 
-    # Shallow trees: deeper ones foretold no better out of sample, took longer, and would grow with the history.
+    growth: dict[str, Any] = {
+        "max_depth": recipe.max_depth,
+        "min_samples_leaf": recipe.min_samples_leaf,
+        "random_state": recipe.seed,
+    }
     if recipe.algorithm is Algorithm.RANDOM_FOREST:
-        return RandomForestClassifier(
-            n_estimators=recipe.trees, max_depth=6, min_samples_leaf=10, n_jobs=-1, random_state=recipe.seed
-        )
-    return GradientBoostingClassifier(
-        n_estimators=recipe.trees,
-        learning_rate=0.05,
-        max_depth=3,
-        min_samples_leaf=10,
-        subsample=0.5,
-        max_features="sqrt",
-        random_state=recipe.seed,
+        return RandomForestClassifier(n_estimators=recipe.trees, n_jobs=1, **growth)
+    growth["learning_rate"] = recipe.learning_rate
+    if recipe.algorithm is Algorithm.GRADIENT_BOOSTING:
+        return GradientBoostingClassifier(n_estimators=recipe.trees, subsample=0.5, max_features="sqrt", **growth)
+    # Its own early stopping would draw validation rows from among the neighbours of the training rows. Where rows have
+    # weights, bins are found one by one: 255 for each feature take longer than the trees.
+    return HistGradientBoostingClassifier(
+        max_iter=recipe.trees, max_leaf_nodes=None, max_features=0.5, max_bins=64, early_stopping=False, **growth
     )
-
-
-def _softmax(scores: Array) -> Array:
-    """Probabilities from the scores of three classes (n, 3), or from the one score of two classes (n,).
-
-    The exponential is taken one by one: numpy's may give other bits at the end of an array than in its middle. The sum
-    is taken column by column, in an order that does not depend on the number of rows.
-    """
-    if scores.ndim == 1:
-        scores = np.column_stack([np.zeros(scores.size), scores])
-    shifted = scores - scores.max(axis=1, keepdims=True)
-    powers = np.array([exp(score) for score in shifted.ravel().tolist()]).reshape(scores.shape)
-    total = powers[:, 0].copy()
-    for column in powers.T[1:]:
-        total += column
-    return np.asarray(powers / total[:, None])

@@ -1,17 +1,22 @@
 """What can go wrong with market data, as a small tree that knows whether a retry helps."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import ClassVar
 
 
 class MarketError(Exception):
     """Market data could not be had."""
 
-    retry_helps: ClassVar[bool] = False
+    retry_helps: bool = False
 
 
 class SymbolError(MarketError):
     """A text that cannot be the name of an instrument."""
+
+
+class UnknownSource(MarketError):
+    """A name that is no source's."""
 
 
 class CandleFileMissing(MarketError):
@@ -27,3 +32,80 @@ class CandleFileError(MarketError):
         self.path = Path(path)
         self.problem = problem
         self.line = line
+
+
+class SourceError(MarketError):
+    """A source has no answer that may be traded on. `source` is its name."""
+
+    def __init__(self, source: str, problem: str) -> None:
+        super().__init__(f"{source}: {problem}")
+        self.source = source
+        self.problem = problem
+
+
+class SourceDown(SourceError):
+    """It cannot be reached, does not answer in time, or says itself that it does not work."""
+
+    retry_helps = True
+
+
+class RateLimited(SourceError):
+    """It was asked too often. `retry_after` is the number of seconds that it wants to be left alone, if it said so."""
+
+    retry_helps = True
+
+    def __init__(self, source: str, problem: str, retry_after: float | None = None) -> None:
+        super().__init__(source, problem)
+        self.retry_after = retry_after
+
+
+class BudgetSpent(SourceError):
+    """We would have to wait too long to stay within the rate that the source allows."""
+
+
+class GarbledAnswer(SourceError):
+    """An answer that cannot be read at all, as when it was cut off on its way."""
+
+    retry_helps = True
+
+
+class BadAnswer(SourceError):
+    """An answer that can be read and must not be believed: another symbol, a price of zero, time going backwards."""
+
+
+class ClockSkew(SourceError):
+    """Its clock and ours differ so much that nobody could tell fresh data from stale."""
+
+
+class RegionBlocked(SourceError):
+    """It does not serve the place that we ask from."""
+
+
+class UnknownInstrument(SourceError):
+    """It has no instrument of that name."""
+
+
+class NotServed(SourceError):
+    """It does not keep what was asked for: the interval, or candles of so long ago."""
+
+
+class RequestRefused(SourceError):
+    """It calls the request itself wrong."""
+
+
+class CircuitOpen(SourceError):
+    """It has failed so often that it is left alone until `retry_at`."""
+
+    def __init__(self, source: str, problem: str, retry_at: datetime) -> None:
+        super().__init__(source, problem)
+        self.retry_at = retry_at
+
+
+class NoSource(MarketError):
+    """None of the sources of a symbol had an answer; the message names each and why."""
+
+    def __init__(self, wanted: str, failures: Sequence[SourceError | CandleFileError | CandleFileMissing]) -> None:
+        reasons = "; ".join(str(failure) for failure in failures) or "no source serves it"
+        super().__init__(f"no source for {wanted}: {reasons}")
+        self.failures = tuple(failures)
+        self.retry_helps = any(failure.retry_helps or isinstance(failure, CircuitOpen) for failure in failures)

@@ -2,16 +2,27 @@
 
 from typing import Any
 
-from django.core.validators import RegexValidator
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Upper
 from django.utils import timezone
 
+from market.sources.base import SOURCE_NAME, SOURCE_NAMES
 from market.symbols import PATTERN, Kind
 
 # Above every price and volume there is. PostgreSQL sorts NaN and infinity above all numbers, so this bound stops them.
 LARGEST_NUMBER = 1e30
+LONGEST_SOURCE = 40
+MOST_LEVELS = 200
+
+
+def check_intervals(names: Any) -> None:
+    from engine.candles import INTERVALS  # pandas, which the start of the site need not import
+
+    if not isinstance(names, list) or not all(isinstance(name, str) and name in INTERVALS for name in names):
+        raise ValidationError(f"must be a list of intervals: {', '.join(INTERVALS)}")
 
 
 def _step_field() -> Any:
@@ -27,6 +38,16 @@ class Symbol(models.Model):
     price_tick = _step_field()
     lot_step = _step_field()
     minimum_notional = _step_field()
+    terms_at = models.DateTimeField(null=True, blank=True, help_text="when the venue last stated the steps")
+    # Empty: the usual order of market.sources.choice.
+    source = models.CharField(
+        max_length=LONGEST_SOURCE, blank=True, validators=[RegexValidator(SOURCE_NAME.pattern)], help_text=SOURCE_NAMES
+    )
+    # Stored beside the interval that is traded: candles of more intervals, and this many levels of the order book.
+    extra_intervals = models.JSONField(
+        default=list, blank=True, validators=[check_intervals], help_text='["15m", "4h"]'
+    )
+    depth_levels = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(MOST_LEVELS)])
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -43,6 +64,9 @@ class Symbol(models.Model):
             models.CheckConstraint(
                 condition=Q(price_tick__gt=0) & Q(lot_step__gt=0) & Q(minimum_notional__gte=0),
                 name="market_symbol_steps_are_positive",
+            ),
+            models.CheckConstraint(
+                condition=Q(depth_levels__lte=MOST_LEVELS), name="market_symbol_depth_is_within_bounds"
             ),
         ]
 
@@ -66,7 +90,7 @@ class Candle(models.Model):
     low = models.FloatField()
     close = models.FloatField()
     volume = models.FloatField()
-    source = models.CharField(max_length=20)
+    source = models.CharField(max_length=LONGEST_SOURCE)
     first_seen = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -91,3 +115,118 @@ class Candle(models.Model):
 
     def __str__(self) -> str:
         return f"{self.symbol} {self.interval} {self.open_time:%Y-%m-%d %H:%M}"
+
+
+class CandleRevision(models.Model):
+    """Another version of a stored candle that its source reported later: to look at, never to trade on.
+
+    A row for each version that differs from the stored candle and from the other rows, with the time of its first
+    sight. The stored candle stays as it was.
+    """
+
+    symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="revisions", db_index=False)
+    interval = models.CharField(max_length=3)
+    open_time = models.DateTimeField()
+    open = models.FloatField()
+    high = models.FloatField()
+    low = models.FloatField()
+    close = models.FloatField()
+    volume = models.FloatField()
+    source = models.CharField(max_length=LONGEST_SOURCE)
+    seen_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["symbol", "interval", "open_time", "open", "high", "low", "close", "volume", "source"],
+                name="market_revision_is_told_once",
+            ),
+        ]
+        indexes = [models.Index(fields=["-seen_at"], name="market_revision_newest")]  # The admin's list.
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.interval} {self.open_time:%Y-%m-%d %H:%M}, as {self.source} told it later"
+
+
+class CandleGap(models.Model):
+    """Candles in a row that were to be expected and are not stored. Filled, it is gone; asked for in vain, it stays."""
+
+    symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="gaps", db_index=False)
+    interval = models.CharField(max_length=3)
+    first_missing = models.DateTimeField()
+    last_missing = models.DateTimeField()
+    missing = models.PositiveIntegerField()
+    found_at = models.DateTimeField(default=timezone.now)
+    tries = models.PositiveIntegerField(default=0)
+    next_try = models.DateTimeField(null=True, blank=True, help_text="empty: it is not asked for any more")
+
+    class Meta:
+        ordering = ["symbol", "interval", "first_missing"]
+        constraints = [
+            models.UniqueConstraint(fields=["symbol", "interval", "first_missing"], name="market_gap_is_told_once"),
+            models.CheckConstraint(
+                condition=Q(missing__gt=0, last_missing__gte=F("first_missing")), name="market_gap_is_not_empty"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.interval}: {self.missing} missing from {self.first_missing:%Y-%m-%d %H:%M} on"
+
+
+class OrderBookDepth(models.Model):
+    """The best prices of an order book, and what stands in its first levels, at one moment."""
+
+    symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="depths", db_index=False)
+    time = models.DateTimeField()
+    best_bid = models.FloatField()
+    best_ask = models.FloatField()
+    levels = models.PositiveSmallIntegerField()
+    bid_quantity = models.FloatField(help_text="of the first levels together")
+    ask_quantity = models.FloatField()
+    source = models.CharField(max_length=LONGEST_SOURCE)
+
+    class Meta:
+        constraints = [
+            # Its index, read backwards, serves "the newest before a moment" (selectors.newest_depth).
+            models.UniqueConstraint(fields=["symbol", "time"], name="market_depth_is_unique"),
+            models.CheckConstraint(
+                condition=Q(best_bid__gt=0, best_ask__gt=F("best_bid"), best_ask__lt=LARGEST_NUMBER),
+                name="market_depth_prices_are_sound",
+            ),
+            models.CheckConstraint(
+                condition=Q(bid_quantity__gt=0, bid_quantity__lt=LARGEST_NUMBER, levels__gt=0)
+                & Q(ask_quantity__gt=0, ask_quantity__lt=LARGEST_NUMBER),
+                name="market_depth_quantities_are_sound",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.time:%Y-%m-%d %H:%M:%S}: {self.best_bid} / {self.best_ask}"
+
+
+class SourceState(models.Model):
+    """How a source of candles is doing, as the processes that ask it have found (market.source_states)."""
+
+    class State(models.TextChoices):
+        WORKING = "working"
+        PAUSED = "paused"  # It failed too often and is left alone until retry_at; then one request decides.
+
+    name = models.CharField(max_length=LONGEST_SOURCE, unique=True)
+    state = models.CharField(max_length=7, choices=State.choices, default=State.WORKING)
+    failures = models.PositiveIntegerField(default=0, help_text="in a row")
+    last_error = models.TextField(blank=True)
+    last_success_at = models.DateTimeField(null=True, blank=True)
+    last_failure_at = models.DateTimeField(null=True, blank=True)
+    retry_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=["working", "paused"]), name="market_source_state"),
+            models.CheckConstraint(
+                condition=~Q(state="paused") | Q(retry_at__isnull=False), name="market_source_pause_has_an_end"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.state}"

@@ -1,44 +1,71 @@
 """Reads of candles, in the engine's form."""
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 
 from engine.candles import COLUMNS
-from market.models import Candle, Symbol
+from market import candle_table
+from market.candle_table import Array
+from market.models import CandleGap, CandleRevision, OrderBookDepth, Symbol
+from market.sessions import Times, moment, session_of
+
+SECOND = np.timedelta64(1, "s")
+# So many candles show how a series is stamped.
+LIKE = 3
 
 
 def candle_frame(
     symbol: Symbol, interval: str, start: datetime | None = None, end: datetime | None = None
 ) -> pd.DataFrame:
     """The candles with start <= open time < end, oldest first; an empty frame when there are none."""
-    candles = _series(symbol, interval, end)
-    if start is not None:
-        candles = candles.filter(open_time__gte=start)
-    return _frame(_rows(candles.order_by("open_time")))
+    return frame_of(*candle_table.read(symbol.pk, interval, start, end))
 
 
 def latest_candles(symbol: Symbol, interval: str, count: int, end: datetime | None = None) -> pd.DataFrame:
     """The last `count` candles that opened before `end`, oldest first."""
-    newest_first = _series(symbol, interval, end).order_by("-open_time")
-    return _frame(_rows(newest_first[:count])[::-1])
+    return frame_of(*candle_table.read(symbol.pk, interval, end=end, newest=count))
 
 
-def _series(symbol: Symbol, interval: str, end: datetime | None) -> "QuerySet[Candle]":
-    candles = Candle.objects.filter(symbol=symbol, interval=interval)
-    return candles if end is None else candles.filter(open_time__lt=end)
+def frame_of(times: Times, values: Array) -> pd.DataFrame:
+    """The candle frame of ascending times and of values as COLUMNS x rows."""
+    index = pd.DatetimeIndex(times, tz="UTC", name="open_time")
+    return pd.DataFrame(values.T, index=index, columns=list(COLUMNS), copy=False)
 
 
-def _rows(candles: "QuerySet[Candle]") -> list[tuple[Any, ...]]:
-    return list(candles.values_list("open_time", *COLUMNS))
+def staleness(symbol: Symbol, interval: str, now: datetime) -> float | None:
+    """For how many seconds the candle after the newest stored one has been due: 0 where nothing is late, and None
+    where nothing is stored. A night or a holiday makes nothing late.
+    """
+    times, _ = candle_table.read(symbol.pk, interval, newest=LIKE)
+    if not len(times):
+        return None
+    session = session_of(symbol.symbol, symbol.kind)
+    newest = session.named(interval, times[-1:])[0]
+    due = session.open_times(interval, newest + np.timedelta64(1, "us"), moment(now), like=times)
+    closes = session.close_times(interval, due[:1])
+    return float(max((moment(now) - closes[0]) / SECOND, 0.0)) if len(due) else 0.0
 
 
-def _frame(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
-    times, *columns = zip(*rows, strict=True) if rows else [()] * (1 + len(COLUMNS))
-    index = pd.DatetimeIndex(times, dtype="datetime64[us, UTC]", name="open_time")
-    values = {name: np.array(column, np.float64) for name, column in zip(COLUMNS, columns, strict=True)}
-    return pd.DataFrame(values, index=index)
+def open_gaps(symbol: Symbol, interval: str) -> "QuerySet[CandleGap]":
+    """The gaps that are known and not filled, oldest first."""
+    return CandleGap.objects.filter(symbol=symbol, interval=interval)
+
+
+def missing_candles(symbol: Symbol, interval: str) -> int:
+    """How many candles lie in known gaps."""
+    total: int = open_gaps(symbol, interval).aggregate(total=Sum("missing", default=0))["total"]
+    return total
+
+
+def revision_count(symbol: Symbol, interval: str | None = None) -> int:
+    """How many other versions of stored candles have been seen."""
+    revisions = CandleRevision.objects.filter(symbol=symbol)
+    return (revisions if interval is None else revisions.filter(interval=interval)).count()
+
+
+def newest_depth(symbol: Symbol, before: datetime) -> OrderBookDepth | None:
+    """The order book as it was last seen at that moment."""
+    return OrderBookDepth.objects.filter(symbol=symbol, time__lte=before).order_by("-time").first()

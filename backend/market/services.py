@@ -1,12 +1,15 @@
 """Writes of instruments and candles."""
 
 import pandas as pd
+from django.utils import timezone
 
-from engine.candles import COLUMNS, interval_length, validate
-from market.models import Candle, Symbol
+from engine.candles import interval_length, validate
+from market import candle_table
+from market.models import Symbol
+from market.sessions import times_of
 from market.symbols import kind_of, parse_symbol
 
-ROWS_AT_ONCE = 5000
+ROWS_AT_ONCE = 50_000
 
 
 def add_symbol(text: str, name: str = "") -> Symbol:
@@ -23,21 +26,7 @@ def store_candles(symbol: Symbol, interval: str, frame: pd.DataFrame, source: st
     interval_length(interval)
     # Without the interval: in the two candles around a weekend no distance agrees with it.
     frame = validate(frame)
-    parts = [frame.iloc[start : start + ROWS_AT_ONCE] for start in range(0, len(frame), ROWS_AT_ONCE)]
-    return sum(_store(symbol, interval, part, source) for part in parts)
-
-
-def _store(symbol: Symbol, interval: str, frame: pd.DataFrame, source: str) -> int:
-    known = Candle.objects.filter(symbol=symbol, interval=interval, open_time__range=(frame.index[0], frame.index[-1]))
-    new = frame[~frame.index.isin(list(known.values_list("open_time", flat=True)))]
-    times = pd.DatetimeIndex(new.index).to_pydatetime()
-    columns = (new[name].tolist() for name in COLUMNS)
-    candles = [
-        Candle(
-            symbol=symbol, interval=interval, source=source, open_time=time, **dict(zip(COLUMNS, values, strict=True))
-        )
-        for time, *values in zip(times, *columns, strict=True)
-    ]
-    # Another process may store the same candles between the two queries: its row stays.
-    Candle.objects.bulk_create(candles, ignore_conflicts=True)
-    return len(candles)
+    times, values = times_of(frame.index), frame.to_numpy()
+    parts = [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(times), ROWS_AT_ONCE)]
+    seen = timezone.now()
+    return sum(candle_table.insert(symbol.pk, interval, source, seen, times[part], values[part]) for part in parts)

@@ -3,9 +3,22 @@ from pathlib import Path
 
 import pytest
 from django.core.cache import cache
+from hypothesis import HealthCheck
+from hypothesis import settings as proofs
 from rest_framework.throttling import SimpleRateThrottle
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
+MOST_WORKERS = 8
+# How long an example takes says how busy the machine is: time is measured in benchmarks.
+proofs.register_profile("photon", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+proofs.load_profile("photon")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Workers for the whole suite only: one file is done sooner than they and their databases are there."""
+    whole = config.args_source is not pytest.Config.ArgsSource.ARGS
+    narrowed = config.option.keyword or config.option.markexpr or config.option.lf or config.option.collectonly
+    return min(len(os.sched_getaffinity(0)), MOST_WORKERS) if whole and not narrowed else 0
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +35,12 @@ def fresh_cache(settings) -> None:
     """Counts of requests are of one test, and never in the folder of the real ones."""
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_live_markets(settings) -> None:
+    """No test asks the network for a market that it has no file of; those of live markets have servers of their own."""
+    settings.MARKET_SOURCES = "files"
 
 
 @pytest.fixture

@@ -4,18 +4,28 @@ from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 
-from django.db.models import Max, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models.functions import Coalesce
 
 from engine.ledger import Book, LedgerError, apply
 from engine.orders import ZERO, Action, Fill, Order, Reason
 from trading.models import Account, CashEntry, Decision, Message, Position, Trade
 from trading.models import Order as OrderRow
+from trading.one_view import one_view
 
 Differences = Iterator[str]
 
 
-def differences(accounts: "QuerySet[Account]") -> Differences:
-    """A line for each thing that is not as it should be; none means that all books add up."""
+def differences(accounts: "QuerySet[Account]") -> list[str]:
+    """A line for each thing that is not as it should be; none means that all books add up.
+
+    All is read at one moment, so that agents at work beside it make no difference.
+    """
+    with one_view():
+        return list(_differences(accounts))
+
+
+def _differences(accounts: "QuerySet[Account]") -> Differences:
     for account in accounts.select_related("user").order_by("pk").iterator():
         for line in _of_account(account):
             yield f"{account}: {line}"
@@ -113,11 +123,16 @@ def _outcome(decision: Decision, message: Message, reports: list[str]) -> Differ
 def _messages() -> Differences:
     for message in Message.objects.filter(parked_at__isnull=False).order_by("pk"):
         yield f"message {message.pk} ({message}) is parked: {message.error}"
-    snapshots = Message.objects.filter(type=Message.Type.MARKET_SNAPSHOT)
-    newest = {row["newest"] for row in snapshots.values("symbol", "interval").annotate(newest=Max("pk"))}
+    # A market is decided on candle by candle: what waits is on its way until a later candle has been decided on.
+    overtakers = Message.objects.filter(
+        type=Message.Type.MARKET_SNAPSHOT,
+        symbol=OuterRef("symbol"),
+        interval=OuterRef("interval"),
+        pk__gt=Coalesce(OuterRef("caused_by"), OuterRef("pk")),
+        processed_at__isnull=False,
+    )
     waiting = Message.objects.filter(processed_at=None, parked_at=None)
-    # The newest snapshot of a market, and what was decided on it, may be on their way.
-    for message in waiting.exclude(pk__in=newest).exclude(caused_by__in=newest).order_by("pk"):
+    for message in waiting.filter(Exists(overtakers)).order_by("pk"):
         yield f"message {message.pk} ({message}) was left behind"
 
 

@@ -21,7 +21,7 @@ from market.models import Candle, Symbol
 from market.sources.replay import Price
 from trading import journal, on_demand
 from trading.agents.integration import DjangoAgentAdapter
-from trading.desk import Desk, locked_desks, price_age, save_accounts
+from trading.desk import Desk, desks_of, price_age, save_accounts
 from trading.errors import NoPrice, PositionClosed
 from trading.idempotency import Answer, Once
 from trading.models import Account, AgentType, Message, Position, Trade
@@ -63,7 +63,8 @@ def price_now(account: Account, symbol: Symbol) -> Moment:
         raise NoPrice(f"{symbol} at {interval} has no source of prices at the moment.") from error
     if price is None:
         raise NoPrice(f"There is no price of {symbol} at {interval} after {closed:%Y-%m-%d %H:%M} UTC.")
-    return Moment(closed, price)
+    # A live market is known up to its price; a played one up to its last candle.
+    return Moment(closed if price.oldest_seconds is None else price.time, price)
 
 
 def order_once(once: Once, ticket: Ticket, say: Callable[[Outcome], Answer]) -> Answer:
@@ -72,7 +73,7 @@ def order_once(once: Once, ticket: Ticket, say: Callable[[Outcome], Answer]) -> 
         return known
     moment = price_now(once.account, ticket.symbol)
     with transaction.atomic():
-        desk = _locked(once.account)
+        (desk,) = desks_of([once.account.pk])
         # Again, now that whoever came first is done with the account.
         if known := once.answer():
             return known
@@ -87,7 +88,7 @@ def close_position(account: Account, position: Position) -> Trade:
         raise PositionClosed(f"Position {position.pk} is closed already.")
     moment = price_now(account, position.symbol)
     with transaction.atomic():
-        desk = _locked(account)
+        (desk,) = desks_of([account.pk])
         held = desk.positions.get(position.symbol.symbol)
         if held is None or held.pk != position.pk:
             raise PositionClosed(f"Position {position.pk} is closed already.")
@@ -100,7 +101,7 @@ def close_position(account: Account, position: Position) -> Trade:
 
 def _place(desk: Desk, ticket: Ticket, moment: Moment, order_id: str) -> Outcome:
     instrument = stored_instrument(ticket.symbol)
-    quote = Quote(instrument.price(moment.price.price), price_age(moment.known_until, moment.price.time))
+    quote = Quote(instrument.price(moment.price.price), price_age(moment.known_until, moment.price))
     desk.begin_day(moment.price.time.date())
     made = _made(ticket, moment, quote)
     result = gate(made, desk.book(), desk.standing(made.symbol, quote.price), quote, desk.rules(instrument))
@@ -141,11 +142,6 @@ def _report(desk: Desk, symbol: Symbol, done: Fill, order_id: str) -> Message:
         interval=desk.settings.interval,
         account=desk.account,
     )
-
-
-def _locked(account: Account) -> Desk:
-    (desk,) = locked_desks(Account.objects.filter(pk=account.pk))
-    return desk
 
 
 def _order_id(once: Once) -> str:

@@ -33,7 +33,11 @@ def prepared(account: Account, symbol: Symbol, pipeline: Pipeline) -> Market:
 
 
 def run_cycle(account: Account, market: Market, pipeline: Pipeline, execute: bool = True) -> Cycle | None:
-    """The next candle of a market; None when there is none. What is not executed is taken back, candle and all."""
+    """The next candle of a market; None when there is none. What is not executed is taken back, candle and all.
+
+    Raises MarketError where a live market cannot be looked at.
+    """
+    pipeline.look(market)
     with transaction.atomic() if not execute else _as_it_is():
         cycle = _seen(account, market) if pipeline.turn(market) else None
         if not execute:

@@ -14,6 +14,7 @@ from trading.models import Account, Follow, TradingSettings
 from trading.services import follow, open_account, start_agents
 
 EMAIL = "demo@photon.local"
+LIVE_EMAIL = "live@photon.local"
 BUNDLED = ("GOOG", "IBM")
 INTERVAL = "1d"
 

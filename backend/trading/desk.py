@@ -4,15 +4,14 @@ What happens at a desk is written by `save_accounts`, for all desks of a batch a
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import connection
-from django.db.models import Model
 
 from engine.decide import RISK_PER_TRADE, Policy
 from engine.ledger import Book, apply
@@ -21,14 +20,30 @@ from engine.orders import ZERO, Action, Costs, Fill, Instrument, exact
 from engine.protect import Guard, guard
 from engine.risk import Limits, Rules, Standing
 from market.models import Symbol
+from market.sources.base import Price
+from market.statements import Columns, Inserted, among, fetch, update, update_alike
 from trading.models import Account, AgentLog, CashEntry, Decision, Order, Position, Trade, TradingSettings
 
-if TYPE_CHECKING:
-    from django.db.models import QuerySet
-
 COSTS = Costs()
-ROWS_AT_ONCE = 500
 MONEY = ("cash", "realised", "commissions", "equity", "peak_equity", "day_start_equity", "day", "entries_today")
+TRADED = (
+    *("quantity", "cost", "entry_price", "mark", "stop_loss", "take_profit", "trailing", "high", "pnl", "sold_cost"),
+    "closed_at",
+)
+
+ACCOUNT, SETTINGS, POSITION, SYMBOL = Columns(Account), Columns(TradingSettings), Columns(Position), Columns(Symbol)
+ORDERS, TRADES, ENTRIES, LINES = Inserted(Order), Inserted(Trade), Inserted(CashEntry), Inserted(AgentLog)
+POSITIONS = Inserted(Position)
+
+LOCK = f"""
+SELECT {ACCOUNT.of("account")}, {SETTINGS.of("own")} FROM trading_account AS account
+JOIN trading_tradingsettings AS own ON own.account_id = account.id WHERE {{chosen}} ORDER BY account.id {{lock}}
+"""  # noqa: S608
+OPEN_POSITIONS = f"""
+SELECT {POSITION.of("held")}, {SYMBOL.of("symbol")} FROM trading_position AS held
+JOIN market_symbol AS symbol ON symbol.id = held.symbol_id
+WHERE held.closed_at IS NULL AND {{chosen}} ORDER BY held.id
+"""  # noqa: S608
 
 
 @dataclass
@@ -75,8 +90,12 @@ class Desk:
     def limits(self) -> Limits:
         return limits_of(self.settings)
 
-    def rules(self, instrument: Instrument) -> Rules:
-        return Rules(instrument, COSTS, self.policy, self.limits)
+    def rules(self, instrument: Instrument, oldest_seconds: float | None = None) -> Rules:
+        """`oldest_seconds` is the limit on the age of the market data where the account sets none."""
+        limits = self.limits
+        if oldest_seconds is not None and limits.max_quote_age_seconds is None:
+            limits = replace(limits, max_quote_age_seconds=oldest_seconds)
+        return Rules(instrument, COSTS, self.policy, limits)
 
     def equity(self, symbol: str, price: Decimal) -> Decimal:
         """Equity with one symbol at the given price and the others at their last mark."""
@@ -190,39 +209,47 @@ class Desk:
         return tuple(getattr(self.account, name) for name in MONEY)
 
 
-def locked_desks(accounts: "QuerySet[Account]") -> list[Desk]:
-    """The desks of these accounts, locked in one order so that two workers cannot wait for each other."""
-    if connection.features.has_select_for_update:
-        accounts = accounts.select_for_update(of=("self",))
-    rows = list(accounts.select_related("settings").order_by("pk"))
-    return _desks(rows)
+def locked_desks(chosen: str, parameters: Iterable[Any]) -> list[Desk]:
+    """The desks of the accounts that a condition on `account` chooses, locked in one order so that two workers cannot
+    wait for each other.
+    """
+    lock = "FOR UPDATE OF account" if connection.features.has_select_for_update else ""
+    accounts = [_account(row) for row in fetch(LOCK.format(chosen=chosen, lock=lock), parameters)]
+    # Read after the lock is held: until then another worker may change them.
+    held = _open_positions([account.pk for account in accounts]) if accounts else {}
+    return [Desk(account, account.settings, held[account.pk]) for account in accounts]
 
 
-def _desks(accounts: Sequence[Account]) -> list[Desk]:
-    held = Position.objects.filter(account__in=[account.pk for account in accounts], closed_at__isnull=True)
-    positions: dict[int, dict[str, Position]] = defaultdict(dict)
-    for position in held.select_related("symbol").order_by("pk"):
-        positions[position.account_id][position.symbol.symbol] = position
-    return [Desk(account, account.settings, positions[account.pk]) for account in accounts]
+def desks_of(accounts: Iterable[int]) -> list[Desk]:
+    """The desks of these accounts, locked."""
+    return locked_desks(*among("account.id", accounts))
+
+
+def _account(row: Sequence[Any]) -> Account:
+    account = ACCOUNT.row(row[: len(ACCOUNT.fields)])
+    account.settings = SETTINGS.row(row[len(ACCOUNT.fields) :])
+    return account
+
+
+def _open_positions(accounts: Iterable[int]) -> Mapping[int, dict[str, Position]]:
+    held: dict[int, dict[str, Position]] = defaultdict(dict)
+    chosen, parameters = among("held.account_id", accounts)
+    for row in fetch(OPEN_POSITIONS.format(chosen=chosen), parameters):
+        position = POSITION.row(row[: len(POSITION.fields)])
+        position.symbol = SYMBOL.row(row[len(POSITION.fields) :])
+        held[position.account_id][position.symbol.symbol] = position
+    return held
 
 
 def save_accounts(desks: Iterable[Desk]) -> None:
-    """Writes all that has happened at these desks: a few queries, however many they are."""
+    """Writes all that has happened at these desks: a few statements, however many they are."""
     desks = list(desks)
-    changed = [desk.account for desk in desks if desk.is_changed]
-    if len(changed) == 1:
-        # A plain UPDATE, several times faster than the one of a batch.
-        changed[0].save(update_fields=MONEY)
-    else:
-        Account.objects.bulk_update(changed, MONEY, batch_size=ROWS_AT_ONCE)
+    update([desk.account for desk in desks if desk.is_changed], *MONEY)
     done = [desk.unsaved for desk in desks]
-    for model, rows in (
-        (Order, [row for unsaved in done for row in unsaved.orders]),
-        (Trade, [row for unsaved in done for row in unsaved.trades]),
-        (CashEntry, [row for unsaved in done for row in unsaved.entries]),
-        (AgentLog, [row for unsaved in done for row in unsaved.lines]),
-    ):
-        model.objects.bulk_create(rows, batch_size=ROWS_AT_ONCE)
+    ORDERS.insert([row for unsaved in done for row in unsaved.orders])
+    TRADES.insert([row for unsaved in done for row in unsaved.trades])
+    ENTRIES.insert([row for unsaved in done for row in unsaved.entries])
+    LINES.insert([row for unsaved in done for row in unsaved.lines])
     _save_positions(done)
     for desk in desks:
         desk.saved()
@@ -230,24 +257,13 @@ def save_accounts(desks: Iterable[Desk]) -> None:
 
 def _save_positions(done: Sequence[Unsaved]) -> None:
     traded = {id(row): row for unsaved in done for row in unsaved.traded}
+    raised = {id(row): row for unsaved in done for row in unsaved.raised if id(row) not in traded}
+    marked = [row for unsaved in done for row in unsaved.marked if id(row) not in traded and id(row) not in raised]
     # What was closed makes room for what was opened: there is one open position in a symbol.
-    for row in traded.values():
-        if row.pk is not None:
-            row.save()
-    opened = [row for row in traded.values() if row.pk is None]
-    update_alike([row for unsaved in done for row in unsaved.marked], "mark")
-    update_alike([row for unsaved in done for row in unsaved.raised], "high")
-    Position.objects.bulk_create(opened, batch_size=ROWS_AT_ONCE)
-
-
-def update_alike(rows: Iterable[Model], *fields: str) -> None:
-    """Writes these columns: one query for all rows that got the same values, which most of a batch did."""
-    alike: dict[tuple[Any, ...], list[Model]] = defaultdict(list)
-    for row in rows:
-        alike[tuple(getattr(row, name) for name in fields)].append(row)
-    for values, group in alike.items():
-        keys = [row.pk for row in group if row.pk is not None]
-        type(group[0])._default_manager.filter(pk__in=keys).update(**dict(zip(fields, values, strict=True)))
+    update([row for row in traded.values() if row.pk is not None], *TRADED)
+    update_alike(raised.values(), "mark", "high")
+    update_alike({id(row): row for row in marked}.values(), "mark")
+    POSITIONS.insert([row for row in traded.values() if row.pk is None])
 
 
 def policy_of(settings: TradingSettings) -> Policy:
@@ -273,8 +289,9 @@ def limits_of(settings: TradingSettings) -> Limits:
     )
 
 
-def price_age(decided_at: datetime, priced_at: datetime) -> float:
-    return max((priced_at - decided_at).total_seconds(), 0.0)
+def price_age(known_until: datetime, price: Price) -> float:
+    """How old, in seconds, what was known of the market is when somebody trades at this price."""
+    return max((price.time - known_until).total_seconds(), 0.0) + price.age_seconds
 
 
 def _optional(fraction: Decimal | None) -> float | None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db.models import Case, F, QuerySet, Value, When
@@ -11,6 +12,7 @@ from django.utils import timezone
 from engine.orders import Reason, Refusal
 from learning.models import ModelVersion
 from market.models import Symbol
+from market.statements import Inserted, among, execute
 from trading.desk import Desk
 from trading.models import (
     Account,
@@ -24,6 +26,9 @@ from trading.models import (
     TradingSettings,
 )
 
+if TYPE_CHECKING:
+    from learning.continuous import Change
+
 SPOKEN = {
     Reason.SIGNAL: "on a signal",
     Reason.STOP_LOSS: "at the stop-loss",
@@ -32,19 +37,42 @@ SPOKEN = {
     Reason.MANUAL: "by hand",
 }
 
-EQUITY = ["balance", "equity"]
+EQUITY = Inserted(
+    EquityPoint,
+    "ON CONFLICT (account_id, time) DO UPDATE SET balance = EXCLUDED.balance, equity = EXCLUDED.equity",
+)
 
 # An agent that works again is no longer in error; one that was stopped stays stopped.
+ACTIVITY_SECONDS = 1.0
+LINES_LOOKED_AT = 20
+
 UNHINDERED: dict[str, Any] = {
     "error_message": "",
     "status": Case(When(status=AgentState.Status.ERROR, then=Value(AgentState.Status.RUNNING)), default=F("status")),
 }
+ACTIVE = """
+UPDATE trading_agentstate
+SET last_activity = %s, error_message = '', status = CASE WHEN status = 'ERROR' THEN 'RUNNING' ELSE status END
+WHERE agent_type = %s AND {chosen}
+"""
 
 
-def active(agent: str, accounts: Iterable[Account]) -> None:
-    """The agent has just worked for these accounts."""
-    states = _states([account.user_id for account in accounts], agent)
-    states.update(last_activity=timezone.now(), **UNHINDERED)
+class Activity:
+    """Writes down that an agent is at work: once a second for a user, which is as often as anybody looks."""
+
+    def __init__(self, agent: str) -> None:
+        self.agent = agent
+        self._written: dict[int, float] = {}
+
+    def tell(self, accounts: Iterable[Account]) -> None:
+        """The agent has just worked for these accounts."""
+        now = monotonic()
+        users = [account.user_id for account in accounts]
+        due = [user for user in users if now - self._written.get(user, -ACTIVITY_SECONDS) >= ACTIVITY_SECONDS]
+        if due:
+            chosen, parameters = among("user_id", due)
+            execute(ACTIVE.format(chosen=chosen), [timezone.now(), self.agent, *parameters])
+            self._written.update(dict.fromkeys(due, now))
 
 
 def traded(desk: Desk, trade: Trade, reason: Reason, message: Message) -> None:
@@ -92,6 +120,30 @@ def not_trained(symbol: Symbol, interval: str, model_type: str, error: Exception
     _hindered(_followers(symbol, interval), AgentType.DECISION_MAKER, text)
 
 
+def challenged(symbol: Symbol, interval: str, version: ModelVersion, positions: int) -> None:
+    text = (
+        f"Trained a challenger {version.content_hash[:8]} for {symbol} at {interval} on {version.rows} candles and "
+        f"what came of {positions} positions: it answers in shadow and decides nothing"
+    )
+    for user in _followers(symbol, interval):
+        _log(user, AgentType.DECISION_MAKER, AgentLog.Level.INFO, text)
+
+
+def champion_changed(symbol: Symbol, interval: str, change: "Change") -> None:
+    level = AgentLog.Level.INFO if change.is_promotion else AgentLog.Level.WARNING
+    for user in _followers(symbol, interval):
+        _log(user, AgentType.DECISION_MAKER, level, change.text)
+
+
+def not_learning(symbol: Symbol, interval: str, name: str, error: Exception) -> None:
+    """A line and no error of the agent, because the model goes on deciding; said once and not at every look."""
+    text = f"The {name} model for {symbol} at {interval} cannot go on learning: {error}"
+    for user in _followers(symbol, interval):
+        told = AgentLog.objects.filter(user=user, agent_type=AgentType.DECISION_MAKER).order_by("-pk")
+        if text not in told.values_list("message", flat=True)[:LINES_LOOKED_AT]:
+            _log(user, AgentType.DECISION_MAKER, AgentLog.Level.WARNING, text)
+
+
 def valued(desk: Desk, time: datetime) -> EquityPoint:
     """The account at a close."""
     return EquityPoint(account=desk.account, time=time, balance=desk.balance(), equity=desk.account.equity)
@@ -100,9 +152,7 @@ def valued(desk: Desk, time: datetime) -> EquityPoint:
 def equity(points: Iterable[EquityPoint]) -> None:
     """The accounts valued at a close; a second market of the same moment updates the point."""
     latest = {(point.account_id, point.time): point for point in points}
-    EquityPoint.objects.bulk_create(
-        list(latest.values()), update_conflicts=True, unique_fields=["account", "time"], update_fields=EQUITY
-    )
+    EQUITY.insert(list(latest.values()))
 
 
 def _write(desk: Desk, level: str, text: str, message: Message) -> None:

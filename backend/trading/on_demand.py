@@ -12,6 +12,7 @@ from engine.snapshot import Snapshot
 from market.errors import MarketError
 from market.models import Symbol
 from trading.errors import NotNow
+from trading.feeds import make_pipeline
 from trading.models import Account, Decision, Message
 from trading.pipeline import Market, Pipeline, watched_markets
 from trading.replay_clock import due
@@ -38,7 +39,7 @@ class Cycle:
 
 @cache
 def _own_agents() -> Pipeline:
-    return Pipeline()
+    return make_pipeline()
 
 
 _given: list[Pipeline] = []
@@ -90,8 +91,10 @@ def execute_now(decision: Decision, pipeline: Pipeline | None = None) -> Message
     """
     told = Message.objects.get(key=f"decision:{decision.snapshot_id}:{decision.account_id}")
     if told.processed_at is None:
-        execution = (pipeline or agents()).execution
-        execution.adapter.work_on(told, execution.handle)
+        pipeline = pipeline or agents()
+        # Before anything is locked: a source may take its time.
+        pipeline.fetch_quotes()
+        pipeline.execution.adapter.work_on(told, pipeline.execution.handle)
         decision.refresh_from_db(fields=["status", "reason_code", "executed_at"])
     return told.effects.filter(type=Message.Type.EXECUTION_REPORT).first()
 
@@ -110,10 +113,10 @@ def run_cycle(account: Account, symbol: Symbol, pipeline: Pipeline | None = None
 
 def _observe(market: Market, pipeline: Pipeline) -> None:
     """The Market Monitor looks once, unless the last candle is not worked off or other replays are behind this one."""
-    source = pipeline.source(market)
+    pipeline.look(market)
     pipeline.prepare(market)
-    if _is_worked_off(market) and _may_go_on(market, pipeline):
-        pipeline.monitor.observe(market.symbol, market.interval, source)
+    if _is_worked_off(market) and (pipeline.is_live(market) or _may_go_on(market, pipeline)):
+        pipeline.tell(market)
 
 
 def _is_worked_off(market: Market) -> bool:
@@ -122,16 +125,15 @@ def _is_worked_off(market: Market) -> bool:
 
 
 def _may_go_on(market: Market, pipeline: Pipeline) -> bool:
-    others = [other for other in watched_markets() if other != market and _has_source(other, pipeline)]
+    others = [other for other in watched_markets() if other != market and _is_played(other, pipeline)]
     return market in due([market, *others], pipeline)
 
 
-def _has_source(market: Market, pipeline: Pipeline) -> bool:
+def _is_played(market: Market, pipeline: Pipeline) -> bool:
     try:
-        pipeline.source(market)
+        return not pipeline.is_live(market)
     except MarketError:
         return False
-    return True
 
 
 def _decision(account: Account, snapshot: Message) -> Decision | None:

@@ -1,28 +1,28 @@
-"""The agents put together: which markets are watched, and one turn of all three agents."""
+"""The agents put together: one turn of all three of them, in markets that are played and in markets of now."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import Max
+from django.utils import timezone
 
 from learning.serving import Predictor
+from market.errors import MarketError
 from market.models import Symbol
-from market.sources.replay import Price, ReplaySource
+from market.selectors import latest_candles
+from market.sources.base import Price
+from market.sources.replay import ReplaySource
 from trading.agents.decision_maker import DecisionMaker
 from trading.agents.execution_agent import ExecutionAgent
 from trading.agents.market_monitor import MarketMonitor
-from trading.models import RefreshRequest, TradingSettings
+from trading.live import LiveFeed, LiveMarkets, Untold, live_facts, untold
+from trading.markets import Market, watched_markets
+from trading.models import Message
 
-Sources = Callable[[str, str], ReplaySource]
+__all__ = ["Market", "Pipeline", "Sources", "watched_markets"]
 
-
-@dataclass(frozen=True, slots=True)
-class Market:
-    """A symbol at an interval."""
-
-    symbol: Symbol
-    interval: str
+Sources = Callable[[str, str], ReplaySource | LiveFeed]
 
 
 @dataclass
@@ -31,46 +31,104 @@ class Pipeline:
 
     sources: Sources = ReplaySource.of_file
     predictor: Predictor = field(default_factory=Predictor)
+    live: LiveMarkets | None = None
 
     def __post_init__(self) -> None:
         self.monitor = MarketMonitor()
         self.decision_maker = DecisionMaker(self.predictor)
-        self.execution = ExecutionAgent(self.quote)
+        self.execution = ExecutionAgent(self.known_price)
 
-    def quote(self, symbol: Symbol, interval: str, after: datetime) -> Price | None:
+    def known_price(self, symbol: Symbol, interval: str, after: datetime) -> Price | None:
+        """The first price after a moment, or None while there is none. No source is asked: the caller holds locks."""
         return self.sources(symbol.symbol, interval).first_price_after(after)
 
-    def source(self, market: Market) -> ReplaySource:
+    def quote(self, symbol: Symbol, interval: str, after: datetime) -> Price | None:
+        """The same, asked for where the market is live. Raises MarketError."""
+        if self.live is not None and isinstance(self.sources(symbol.symbol, interval), LiveFeed):
+            self.live.quotes.fetch({symbol: self.live.now()})
+            if isinstance(problem := self.live.quotes.problems.get(symbol.symbol), MarketError):
+                raise problem
+        return self.known_price(symbol, interval, after)
+
+    def source(self, market: Market) -> ReplaySource | LiveFeed:
+        """Raises MarketError where there is none."""
         return self.sources(market.symbol.symbol, market.interval)
+
+    def is_live(self, market: Market) -> bool:
+        return isinstance(self.source(market), LiveFeed)
+
+    def replay(self, market: Market) -> ReplaySource:
+        """The source of a market that is played."""
+        source = self.source(market)
+        if not isinstance(source, ReplaySource):
+            raise TypeError(f"{market} is live")
+        return source
 
     def prepare(self, market: Market) -> None:
         """Everything that was known before the first candle is stored, so that models can be trained on it."""
-        self.monitor.prepare(market.symbol, market.interval, self.source(market))
+        if not self.is_live(market):
+            self.monitor.prepare(market.symbol, market.interval, self.replay(market))
+            return
+        if self.live is not None and latest_candles(market.symbol, market.interval, 1).empty:
+            self.live.look_now(market)
+        self.monitor.learn_tick(market.symbol, market.interval)
+
+    def look(self, market: Market) -> None:
+        """Has stored what has closed in a live market. Raises MarketError."""
+        if self.live is not None and self.is_live(market):
+            self.live.look_now(market)
 
     def turn(self, market: Market) -> bool:
         """The next candle of a market, all the way to its execution reports. False when there is none."""
-        source = self.source(market)
+        told = self.tell(market)
+        self.drain()
+        return told
+
+    def tell(self, market: Market) -> bool:
+        """Has the Market Monitor tell about the next candle. False when there is none."""
+        return self._tell_live(market) if self.is_live(market) else self._play(market)
+
+    def _play(self, market: Market) -> bool:
+        source = self.replay(market)
         fresh = self.monitor.fresh(market.symbol, market.interval, source)
         if not fresh.empty:
             self.monitor.tell(market.symbol, market.interval, fresh, source.name)
-        self.drain()
         return not fresh.empty
+
+    def _tell_live(self, market: Market) -> bool:
+        """Tells about the next stored candle. False, too, while there are too few for a snapshot."""
+        upcoming = untold(market)
+        return upcoming is not None and self.tell_of(market, upcoming)
+
+    def tell_of(self, market: Market, upcoming: Untold) -> bool:
+        """Stores a candle of a live market, if that has not been done, and tells about it."""
+        self.monitor.learn_tick(market.symbol, market.interval)
+        facts = live_facts(market.symbol, upcoming, self.live.now() if self.live else timezone.now())
+        candle, source = upcoming.candle, upcoming.source
+        return self.monitor.tell(market.symbol, market.interval, candle, source, facts) is not None
 
     def drain(self) -> None:
         """Works until no message is left that can be worked on now."""
-        while self.decision_maker.work() + self.execution.work():
+        while self.decision_maker.work() + self.execute():
             pass
 
+    def execute(self) -> int:
+        """Carries out what has been decided, at prices that are fetched before anything is locked."""
+        self.fetch_quotes()
+        return self.execution.work()
 
-def watched_markets() -> list[Market]:
-    """The markets that running and paused accounts follow, those in which any account holds a position,
-    and those that somebody asked to be looked at.
-    """
-    wanted = Q(follows__is_active=True, follows__account__settings__status__in=TradingSettings.WATCHING)
-    held = Q(positions__closed_at__isnull=True, positions__isnull=False)
-    followed = Symbol.objects.filter(wanted).values_list("pk", "follows__account__settings__interval")
-    open_ = Symbol.objects.filter(held).values_list("pk", "positions__account__settings__interval")
-    asked = RefreshRequest.objects.filter(looked_at=None).values_list("symbol_id", "interval")
-    pairs = sorted(set(followed) | set(open_) | set(asked))
-    symbols = Symbol.objects.in_bulk({pk for pk, _ in pairs})
-    return [Market(symbols[pk], interval) for pk, interval in pairs]
+    def fetch_quotes(self) -> None:
+        if self.live is None:
+            return
+        waiting = Message.objects.filter(
+            type=Message.Type.TRADE_DECISION, processed_at=None, parked_at=None, available_at__lte=timezone.now()
+        )
+        rows = waiting.values_list("symbol_id", "interval").annotate(Max("created_at"))
+        symbols = Symbol.objects.in_bulk([symbol for symbol, _, _ in rows])
+        self.live.quotes.fetch(
+            {
+                symbols[symbol]: newest
+                for symbol, interval, newest in rows
+                if self.is_live(Market(symbols[symbol], interval))
+            }
+        )

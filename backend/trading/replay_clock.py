@@ -39,7 +39,7 @@ def ended(markets: Sequence[Market], pipeline: Pipeline) -> list[Market]:
 
 def prepare(market: Market, markets: Sequence[Market], pipeline: Pipeline) -> None:
     """Stores what was known of a market before its play begins, if that has not been done."""
-    source = pipeline.source(market)
+    source = pipeline.replay(market)
     if latest_candles(market.symbol, market.interval, 1).empty:
         source = source.beginning_at(common_start(market, markets, pipeline))
     pipeline.monitor.prepare(market.symbol, market.interval, source)
@@ -49,13 +49,13 @@ def common_start(market: Market, markets: Sequence[Market], pipeline: Pipeline) 
     """When the play of a market begins: where the markets beside it stand, or where the last of them can begin."""
     beside = _traded_beside(markets)[market]
     starts = [_standing(other, pipeline) for other in beside if other != market]
-    return max([pipeline.source(market).usual_start, *starts])
+    return max([pipeline.replay(market).usual_start, *starts])
 
 
 def _next_time(market: Market, pipeline: Pipeline) -> datetime | None:
     """The open time of the next candle; None at the end of the file."""
     known = latest_candles(market.symbol, market.interval, 1)
-    source = pipeline.source(market)
+    source = pipeline.replay(market)
     if known.empty:
         return source.usual_start
     fresh = source.closed_after(known.index[-1].to_pydatetime())
@@ -79,7 +79,7 @@ def _rests(market: Market, pauses: Mapping[tuple[int, str], float], now: datetim
 
 
 def _standing(market: Market, pipeline: Pipeline) -> datetime:
-    return _next_time(market, pipeline) or pipeline.source(market).usual_start
+    return _next_time(market, pipeline) or pipeline.replay(market).usual_start
 
 
 def _traded_beside(markets: Sequence[Market]) -> Mapping[Market, set[Market]]:

@@ -1,5 +1,6 @@
-"""The loop without Celery: one process that plays all watched markets through the agents."""
+"""The loop without Celery: one process that takes all watched markets through the agents, played ones and live ones."""
 
+import gc
 import logging
 import random
 from collections.abc import Callable
@@ -10,9 +11,15 @@ from django.db import connection
 from django.utils import timezone
 
 from engine.candles import CandleError
+from learning.apart import make_model_apart
 from market.errors import MarketError
+from market.selectors import latest_candles
 from trading import journal
 from trading.agents.integration import OUTAGES
+from trading.continuous import learn_everywhere
+from trading.heartbeat import Heart
+from trading.housekeeping import Housekeeper
+from trading.live import gist, untold
 from trading.pipeline import Market, Pipeline, watched_markets
 from trading.refresh import looked_at
 from trading.replay_clock import due, ended, prepare
@@ -25,6 +32,7 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 IDLE_SECONDS = 0.2
 RETRY_SECONDS = 30.0
+READY_SECONDS = 10.0
 LONGEST_BACKOFF_SECONDS = 15.0
 
 
@@ -38,14 +46,18 @@ class Runner:
     say: Callable[[str], None] = logger.info
 
     def __post_init__(self) -> None:
-        self.trainer = Trainer(self.pipeline.predictor)
+        self.trainer = Trainer(self.pipeline.predictor, self.pipeline.prepare, learn=self._learn)
         self._prepared: set[Market] = set()
         self._told: dict[Market, str] = {}
         self._not_before: dict[Market, float] = {}
+        self._ready_until: dict[Market, float] = {}
         self._outages = 0
+        self._heart = Heart()
+        self._housekeeper = Housekeeper()
 
     def run(self) -> None:
         """Until it is stopped, which it notices between two transactions."""
+        settle()
         while not self.stop.is_set():
             begun = monotonic()
             try:
@@ -59,14 +71,56 @@ class Runner:
     def round(self) -> int:
         """The next candle of each market whose turn it is; how many were played."""
         begun, watched = timezone.now(), watched_markets()
-        markets = [market for market in watched if self._is_usable(market)]
+        usable = [market for market in watched if self._is_usable(market)]
+        live = [market for market in usable if self.pipeline.is_live(market)]
+        self._follow(live)
+        markets = [market for market in usable if market not in live]
         markets = [market for market in markets if self._within_its_edge(market, lambda it: self._prepare(it, markets))]
         turns = [market for market in due(markets, self.pipeline) if self.trainer.ready(market)]
         played = [market for market in turns if not self.stop.is_set() and self._within_its_edge(market, self._play)]
         if not played:
             self._tell_the_end(ended(markets, self.pipeline))
-        looked_at(watched, begun)
+        looked_at((market for market in watched if not self._is_looked_at(market)), begun)
         return len(played)
+
+    def _follow(self, markets: list[Market]) -> None:
+        """Has asked for what is overdue in live markets, and tells what has come."""
+        if self.pipeline.live is None:
+            return
+        self.pipeline.live.look(markets)
+        for market, error in self.pipeline.live.looked():
+            if error is None:
+                self._goes_on(market)
+            elif isinstance(error, OUTAGES):
+                raise error
+            else:
+                # When it is asked again is known to `live`; what is stored can be told about meanwhile.
+                self._failed(market, error, 0.0)
+        for market in markets:
+            self._within_its_edge(market, self._catch_up)
+
+    def _catch_up(self, market: Market) -> None:
+        # The models, too, where a stream in another process tells.
+        if not self._is_ready(market) or untold(market) is None:
+            return
+        while not self.stop.is_set() and self.pipeline.turn(market):
+            self._goes_on(market)
+
+    def _is_ready(self, market: Market) -> bool:
+        """Asked once in a while: with a hundred markets it would be hundreds of queries in every round."""
+        if monotonic() < self._ready_until.get(market, 0.0):
+            return True
+        if latest_candles(market.symbol, market.interval, 1).empty or not self.trainer.ready(market):
+            return False
+        self._ready_until[market] = monotonic() + READY_SECONDS
+        return True
+
+    def _is_looked_at(self, market: Market) -> bool:
+        """At this moment, so that who asked for it has to wait."""
+        return self.pipeline.live is not None and self.pipeline.live.is_looking(market)
+
+    def _learn(self) -> None:
+        learn_everywhere(make_model_apart, self.pipeline.predictor)
 
     def _prepare(self, market: Market, markets: list[Market]) -> None:
         if market not in self._prepared:
@@ -75,6 +129,9 @@ class Runner:
 
     def _play(self, market: Market) -> None:
         self.pipeline.turn(market)
+        self._goes_on(market)
+
+    def _goes_on(self, market: Market) -> None:
         journal.observed(market.symbol, market.interval)
         if self._told.pop(market, None):
             self.say(f"{_name(market)}: goes on")
@@ -95,10 +152,10 @@ class Runner:
             return False
         return True
 
-    def _failed(self, market: Market, error: Exception) -> None:
-        self._not_before[market] = monotonic() + RETRY_SECONDS
-        if self._told.get(market) != str(error):
-            self._told[market] = str(error)
+    def _failed(self, market: Market, error: Exception, pause_seconds: float = RETRY_SECONDS) -> None:
+        self._not_before[market] = monotonic() + pause_seconds
+        if self._told.get(market) != gist(error):
+            self._told[market] = gist(error)
             expected = isinstance(error, (MarketError, CandleError))
             logger.log(logging.DEBUG if expected else logging.ERROR, "%s failed", _name(market), exc_info=error)
             journal.not_observed(market.symbol, market.interval, error)
@@ -112,6 +169,9 @@ class Runner:
 
     def _rest(self, until: float) -> None:
         while not self.stop.is_set():
+            self._heart.beat()
+            self._housekeeper.work()
+            self.trainer.work()
             self.pipeline.drain()
             if (left := until - monotonic()) <= 0:
                 return
@@ -128,6 +188,12 @@ class Runner:
         if self._outages:
             self._outages = 0
             self.say("the database answers again")
+
+
+def settle() -> None:
+    """What a process has loaded before its work begins is no garbage, and need not be looked through ever again."""
+    gc.collect()
+    gc.freeze()
 
 
 def _name(market: Market) -> str:

@@ -13,7 +13,6 @@ from celery import shared_task
 from django.core.cache import cache as shared_cache
 from django.utils import timezone
 
-from learning.serving import Predictor
 from market.models import Symbol
 from market.selectors import latest_candles
 from trading import journal
@@ -21,19 +20,26 @@ from trading.agents.decision_maker import DecisionMaker
 from trading.agents.execution_agent import ExecutionAgent
 from trading.agents.integration import OUTAGES, DjangoAgentAdapter, waiting_markets
 from trading.agents.market_monitor import MarketMonitor
+from trading.continuous import learn_everywhere
+from trading.feeds import make_pipeline
+from trading.heartbeat import CELERY, beat
+from trading.housekeeping import tidy
+from trading.live import due_gaps, wants_attention
 from trading.models import AgentType
 from trading.pipeline import Market, Pipeline, watched_markets
 from trading.refresh import looked_at
 from trading.replay_clock import due, prepare
 from trading.staleness import tell_stale_markets
-from trading.trainer import missing_models, train, warm_up
+from trading.trainer import missing_models, train, train_requested, warm_up
 from trading.wake import EXPIRES_SECONDS, wake_worker
 
 logger = logging.getLogger(__name__)
 
 BATCHES = 50
-BEAT_KEY, BEAT_REMEMBERED_SECONDS = "celery-beat", 24 * 60 * 60
 TRAINING_PAUSE_SECONDS = 60
+LEARNING_KEY, LEARNING_SECONDS = "learning-as-it-goes", 3600
+# As long as a task may take at most.
+FOLLOWING_SECONDS = 60
 
 RETRY: dict[str, Any] = {
     "autoretry_for": OUTAGES,
@@ -47,12 +53,17 @@ RETRY: dict[str, Any] = {
 @cache
 def pipeline() -> Pipeline:
     """The agents of this process; its models stay warm."""
-    pipeline = Pipeline(predictor=Predictor())
+    return pipeline_of()
+
+
+def pipeline_of(mode: str | None = None) -> Pipeline:
+    """Agents that wake the workers."""
+    pipeline = make_pipeline(mode)
     pipeline.monitor = MarketMonitor(DjangoAgentAdapter(AgentType.MARKET_MONITOR, wake_worker))
     pipeline.decision_maker = DecisionMaker(
         pipeline.predictor, DjangoAgentAdapter(AgentType.DECISION_MAKER, wake_worker)
     )
-    pipeline.execution = ExecutionAgent(pipeline.quote, DjangoAgentAdapter(AgentType.EXECUTION, wake_worker))
+    pipeline.execution = ExecutionAgent(pipeline.known_price, DjangoAgentAdapter(AgentType.EXECUTION, wake_worker))
     return pipeline
 
 
@@ -60,10 +71,19 @@ def pipeline() -> Pipeline:
 def watch_markets() -> None:
     """Sends a task for each market whose turn it is. A market that cannot be followed is told about and left out."""
     begun, watched = timezone.now(), watched_markets()
-    markets = [market for market in watched if _within_its_edge(market, pipeline().source)]
+    usable = [market for market in watched if _within_its_edge(market, pipeline().source)]
+    followed = [market for market in usable if pipeline().is_live(market)]
+    gaps = due_gaps(begun) if followed else set()
+    live = [it for it in followed if (it.symbol.pk, it.interval) in gaps or wants_attention(it, begun)]
+    for market in live:
+        follow_market.apply_async((market.symbol.pk, market.interval), expires=EXPIRES_SECONDS)
+    for market in followed:
+        # Here too: where a stream tells about it, nobody else may have to.
+        _waits_for_a_model(market)
+    markets = [market for market in usable if market not in followed]
     markets = [market for market in markets if _within_its_edge(market, lambda it: prepare(it, markets, pipeline()))]
     turns = due(markets, pipeline())
-    looked_at((market for market in watched if market not in turns), begun)
+    looked_at((market for market in watched if market not in turns and market not in live), begun)
     for market in turns:
         if not _waits_for_a_model(market):
             newest = latest_candles(market.symbol, market.interval, 1).index[-1].isoformat()
@@ -78,17 +98,28 @@ def observe_market(symbol_id: int, interval: str, newest: str) -> None:
 
 
 @shared_task(**RETRY)
+def follow_market(symbol_id: int, interval: str) -> None:
+    """Has asked for what has closed in a live market and tells about it: once, however often this is said."""
+    market = Market(Symbol.objects.get(pk=symbol_id), interval)
+    if shared_cache.add(_following(market), True, FOLLOWING_SECONDS):
+        try:
+            _within_its_edge(market, _follow)
+        finally:
+            shared_cache.delete(_following(market))
+
+
+@shared_task(**RETRY)
 def decide() -> None:
     """Everything that waits for the Decision Maker."""
     for market in waiting_markets(AgentType.DECISION_MAKER):
         warm_up(Market(*market), pipeline().predictor)
-    _work(pipeline().decision_maker)
+    _work(pipeline().decision_maker.work)
 
 
 @shared_task(**RETRY)
 def execute() -> None:
     """Everything that waits for the Execution Agent; then the next candle of those markets can be decided on."""
-    if _work(pipeline().execution) and waiting_markets(AgentType.DECISION_MAKER):
+    if _work(pipeline().execute) and waiting_markets(AgentType.DECISION_MAKER):
         wake_worker(AgentType.DECISION_MAKER)
 
 
@@ -100,29 +131,51 @@ def train_model(symbol_id: int, interval: str, model_type: str) -> None:
         shared_cache.set(_untrainable(market, model_type), True, TRAINING_PAUSE_SECONDS)
 
 
+@shared_task(**RETRY, time_limit=3600, soft_time_limit=3500)
+def train_what_was_asked_for() -> None:
+    """Everything that users asked for over the API."""
+    while train_requested(pipeline().prepare):
+        pass
+
+
+@shared_task(**RETRY, time_limit=3600, soft_time_limit=3500)
+def learn_as_it_goes() -> None:
+    """Judges the champions and trains challengers, in one worker at a time."""
+    if shared_cache.add(LEARNING_KEY, True, LEARNING_SECONDS):
+        try:
+            learn_everywhere()
+        finally:
+            shared_cache.delete(LEARNING_KEY)
+
+
 @shared_task(**RETRY)
 def check_stale() -> None:
     tell_stale_markets(watched_markets(), timezone.now())
 
 
+@shared_task(**RETRY)
+def housekeeping() -> None:
+    tidy()
+
+
 @shared_task
 def heartbeat() -> None:
     """Beat and a worker are alive: `check_celery` and the readiness probe look at the age of this."""
-    shared_cache.set(BEAT_KEY, timezone.now().timestamp(), BEAT_REMEMBERED_SECONDS)
+    beat(CELERY)
 
 
-def _work(agent: DecisionMaker | ExecutionAgent) -> int:
+def _work(work: Callable[[], int]) -> int:
     """Batches until nothing waits. Not for ever: a worker takes other tasks too, and the next sweep goes on."""
     done = 0
     for _ in range(BATCHES):
-        if not (claimed := agent.work()):
+        if not (claimed := work()):
             break
         done += claimed
     return done
 
 
 def _observe(market: Market, after: datetime) -> None:
-    begun, source = timezone.now(), pipeline().source(market)
+    begun, source = timezone.now(), pipeline().replay(market)
     fresh = source.closed_after(after)
     # Where a later candle is stored, it was told about in the same transaction: this task came late or twice.
     is_news = latest_candles(market.symbol, market.interval, 1).index[-1].to_pydatetime() == after
@@ -130,6 +183,20 @@ def _observe(market: Market, after: datetime) -> None:
         pipeline().monitor.tell(market.symbol, market.interval, fresh, source.name)
     journal.observed(market.symbol, market.interval)
     looked_at([market], begun)
+
+
+def _follow(market: Market) -> None:
+    begun = timezone.now()
+    pipeline().look(market)
+    journal.observed(market.symbol, market.interval)
+    looked_at([market], begun)
+    if not _waits_for_a_model(market):
+        while pipeline().tell(market):
+            pass
+
+
+def _following(market: Market) -> str:
+    return f"following:{market.symbol.pk}:{market.interval}"
 
 
 def _within_its_edge(market: Market, act: Callable[[Market], object]) -> bool:

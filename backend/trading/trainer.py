@@ -1,6 +1,9 @@
-"""The first model of each market: it has to be there before the first candle is decided on."""
+"""Training for the agents: the first model of each market, which has to be there before the first candle is decided on,
+and what users ask for.
+"""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from threading import Thread
 from time import monotonic
@@ -8,12 +11,18 @@ from time import monotonic
 from django.conf import settings
 from django.db import connection
 
+from engine.candles import CandleError
+from learning.apart import make_model_apart
 from learning.choice import ModelChoice
+from learning.making import make_model
 from learning.models import ModelVersion
 from learning.recipes import Algorithm, Recipe, RecipeError, ThresholdUnit
-from learning.services import train_version
-from learning.serving import Predictor, newest_version
+from learning.requests import begin_training, finish_training
+from learning.selectors import champion, is_missing, waiting_trainings
+from learning.services import Make, train_version
+from learning.serving import Predictor
 from learning.training import TrainingError
+from market.errors import MarketError
 from trading import journal
 from trading.agents.integration import OUTAGES
 from trading.models import TradingSettings
@@ -22,7 +31,10 @@ from trading.pipeline import Market
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 60.0
+LOOK_SECONDS = 1.0
+LEARN_SECONDS = 10.0
 
+Prepare = Callable[[Market], None]
 Wanted = tuple[Market, str]
 
 
@@ -38,27 +50,50 @@ def wanted_models(market: Market) -> list[str]:
 
 
 def missing_models(market: Market) -> list[str]:
-    """Those among the wanted that were never trained."""
-    return [name for name in wanted_models(market) if newest_version(market.symbol, market.interval, name) is None]
+    """Those among the wanted that were never trained, or not on features as they are computed today."""
+    return [name for name in wanted_models(market) if is_missing(market.symbol, market.interval, name)]
 
 
 def warm_up(market: Market, predictor: Predictor) -> None:
     """Loads the models that the next decisions in a market need."""
-    for model_type in wanted_models(market):
-        if version := newest_version(market.symbol, market.interval, model_type):
-            predictor.warm(version)
+    for name in wanted_models(market):
+        if version := champion(market.symbol, market.interval, name):
+            predictor.usable(version)
 
 
-def train(market: Market, model_type: str) -> ModelVersion | None:
+def train(market: Market, model_type: str, make: Make = make_model) -> ModelVersion | None:
     """Trains on the stored history and tells the followers. None, and they are told why, when it cannot be done."""
     try:
-        version = train_version(market.symbol, market.interval, recipe_for(model_type))
+        version = train_version(market.symbol, market.interval, recipe_for(model_type), make=make)
     except (TrainingError, RecipeError) as error:
         logger.warning("%s at %s: no %s model: %s", market.symbol, market.interval, model_type, error)
         journal.not_trained(market.symbol, market.interval, model_type, error)
         return None
     journal.trained(market.symbol, market.interval, version)
     return version
+
+
+def train_requested(prepare: Prepare, make: Make = make_model) -> bool:
+    """Works off the oldest training that somebody asked for; False if none waits. `prepare` has its candles stored.
+
+    What comes of it is kept on the request, whatever it is: nobody else would tell who asked.
+    """
+    if (task := begin_training()) is None:
+        return False
+    try:
+        prepare(Market(task.symbol, task.interval))
+        version = train_version(task.symbol, task.interval, recipe_for(task.name), make=make)
+    except (TrainingError, RecipeError, MarketError, CandleError) as error:
+        finish_training(task, None, str(error))
+    except OUTAGES:
+        raise
+    except Exception as error:
+        finish_training(task, None, f"an error of the platform: {type(error).__name__}")
+        raise
+    else:
+        finish_training(task, version)
+        journal.trained(task.symbol, task.interval, version)
+    return True
 
 
 def recipe_for(name: str) -> Recipe:
@@ -74,13 +109,19 @@ def recipe_for(name: str) -> Recipe:
 class Trainer:
     """Trains and loads models in one thread beside the loop, so that the other markets go on meanwhile.
 
-    The thread is a daemon: a fit cannot be interrupted, and a stop must not wait for it. Nothing is lost by that,
-    because a version is written in one statement at the end.
+    The thread only waits for the process that trains (`learning.apart`), so that no decision waits for either. It is a
+    daemon: a stop must not wait for it. Nothing is lost by that, because a version is written in one transaction.
     """
 
     predictor: Predictor
+    prepare: Prepare = lambda market: None
+    make: Make = make_model_apart
     tried: dict[Wanted, float] = field(default_factory=dict)
     thread: Thread | None = None
+    looked: float = -LOOK_SECONDS
+    # What has to be learned as it goes (`trading.continuous`), a while after the last time.
+    learn: Callable[[], None] | None = None
+    learned: float = field(default_factory=monotonic)
 
     def ready(self, market: Market) -> bool:
         """Whether the market may be played: each of its models is warm, or was tried in vain a short while ago."""
@@ -88,36 +129,60 @@ class Trainer:
             return False
         cold = [name for name in wanted_models(market) if self._is_to_be_loaded(market, name)]
         if cold and not self.busy:
-            self._start(market, cold[0])
+            self.tried[market, cold[0]] = monotonic()
+            self._start(_name(market), lambda: self._load(market, cold[0]))
         return not cold
+
+    def work(self) -> None:
+        """Begins what users have asked for, or what is to be learned, if nothing else is being trained."""
+        if self.busy or monotonic() - self.looked < LOOK_SECONDS:
+            return
+        self.looked = monotonic()
+        if waiting_trainings().exists():
+            self._start("training on request", self._train_requested)
+        elif self.learn is not None and monotonic() - self.learned >= LEARN_SECONDS:
+            self.learned = monotonic()
+            self._start("continuous learning", self.learn)
 
     @property
     def busy(self) -> bool:
         return self.thread is not None and self.thread.is_alive()
 
     def _is_to_be_loaded(self, market: Market, model_type: str) -> bool:
-        version = newest_version(market.symbol, market.interval, model_type)
+        version = champion(market.symbol, market.interval, model_type)
         if version is not None and self.predictor.is_warm(version):
             return False
         return monotonic() - self.tried.get((market, model_type), -RETRY_SECONDS) >= RETRY_SECONDS
 
-    def _start(self, market: Market, model_type: str) -> None:
-        self.tried[market, model_type] = monotonic()
-        self.thread = Thread(target=self._load, args=(market, model_type), name=_name(market), daemon=True)
+    def _start(self, name: str, work: Callable[[], None]) -> None:
+        self.thread = Thread(target=self._within_its_edge, args=(name, work), name=name, daemon=True)
         self.thread.start()
 
     def _load(self, market: Market, model_type: str) -> None:
         try:
-            version = newest_version(market.symbol, market.interval, model_type) or train(market, model_type)
-            if version is not None:
-                self.predictor.warm(version)
-        except OUTAGES as error:
-            logger.warning("training for %s waits for the database: %s", market.symbol, error)
+            if is_missing(market.symbol, market.interval, model_type):
+                train(market, model_type, self.make)
+            if version := champion(market.symbol, market.interval, model_type):
+                self.predictor.usable(version)
+        except OUTAGES:
             self.tried.pop((market, model_type), None)
+            raise
         except Exception as error:
-            # The outermost edge of this thread: without this line the market would wait and nobody would know why.
-            logger.exception("training for %s failed", market.symbol)
+            # Without this line the market would wait and nobody would know why.
             journal.not_trained(market.symbol, market.interval, model_type, error)
+            raise
+
+    def _train_requested(self) -> None:
+        train_requested(self.prepare, self.make)
+
+    def _within_its_edge(self, name: str, work: Callable[[], None]) -> None:
+        """The outermost edge of the thread."""
+        try:
+            work()
+        except OUTAGES as error:
+            logger.warning("%s waits for the database: %s", name, error)
+        except Exception:
+            logger.exception("%s failed", name)
         finally:
             # Connections belong to their thread.
             connection.close()

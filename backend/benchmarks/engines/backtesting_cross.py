@@ -8,8 +8,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import pandas as pd
-from backtesting import Strategy  # type: ignore[import-not-found]
-from backtesting.lib import FractionalBacktest, crossover  # type: ignore[import-not-found]
+from backtesting import Strategy  # type: ignore[import-not-found]  # of the peers' environment
+from backtesting.lib import FractionalBacktest, crossover  # type: ignore[import-not-found]  # of the peers' environment
 
 from benchmarks.engines.common import CASH, FAST, FEE, QUANTITY, SLIPPAGE, SLOW, Laps, Outcome, play
 

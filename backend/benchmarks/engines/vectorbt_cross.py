@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import pandas as pd
-import vectorbt as vbt  # type: ignore[import-not-found]
+import vectorbt as vbt  # type: ignore[import-not-found]  # of the peers' environment
 
 from benchmarks.engines.common import CASH, FAST, FEE, QUANTITY, SLIPPAGE, SLOW, Laps, Outcome, play
 

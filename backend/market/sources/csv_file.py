@@ -16,8 +16,11 @@ import io
 import os
 import re
 import stat
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,6 +29,7 @@ import pandas as pd
 
 from engine.candles import COLUMNS, CandleError, interval_length, validate
 from market.errors import CandleFileError, CandleFileMissing
+from market.sources.csv_numbers import DOT, parse_plain
 from market.sources.csv_times import TimeDefect, parse_times, utc_times
 from market.symbols import parse_symbol
 
@@ -33,6 +37,8 @@ PROJECT = Path(__file__).resolve().parents[3]
 TIME_NAMES = ("timestamp", "time", "date", "datetime", "open_time")
 LARGEST_FILE_BYTES = 2 * 1024**3
 BLOCK_BYTES = 1024**2
+# numpy lets go of the interpreter while it works on a block.
+WORKERS = min(4, os.cpu_count() or 1)
 LONGEST_FIELD = 1000
 # A preamble is a line or two; further down it is not a header that went astray.
 PREAMBLE_LINES = 10
@@ -132,7 +138,7 @@ def _frame(handle: BinaryIO) -> pd.DataFrame:
     layout = _read_header(first)
     header_bytes = first.text.index(b"\n") + 1
     rest = _Block(first.text[header_bytes:], first.first_line + 1)
-    parts = [_parse(block, layout) for block in (rest, *blocks) if block.text]
+    parts = list(_parsed((block for block in chain([rest], blocks) if block.text), layout))
     if not parts:
         raise _Defect(None, "no candles after the header")
     return _joined(parts)
@@ -214,19 +220,36 @@ def _header_problem(lines: list[bytes], missing: list[str]) -> str:
     return f"missing column {', '.join(missing)} in the header"
 
 
+def _parsed(blocks: Iterator[_Block], layout: _Layout) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The blocks in order, some of them parsed at the same time; the defect that is told is the first one."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        waiting: deque[Future[tuple[np.ndarray, np.ndarray, np.ndarray]]] = deque()
+        try:
+            for block in blocks:
+                waiting.append(pool.submit(_parse, block, layout))
+                if len(waiting) > 2 * WORKERS:
+                    yield waiting.popleft().result()
+        except _Defect:
+            for earlier in waiting:
+                earlier.result()
+            raise
+        while waiting:
+            yield waiting.popleft().result()
+
+
 def _parse(block: _Block, layout: _Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The times, their zones and the candle values (5 x rows) of a block."""
     if b'"' in block.text:
         block = _unquoted(block)
-    ends = _field_ends(block, layout)
-    lengths = np.diff(ends.ravel(), prepend=-1).reshape(ends.shape) - 1
-    _check_lengths(lengths, block)
+    starts, dots, ends = _fields(block, layout)
     column = layout.time
     try:
-        times, zones = parse_times(block.bytes(), ends[:, column] - lengths[:, column], ends[:, column])
+        times, zones = parse_times(block.bytes(), starts[:, column], ends[:, column])
     except TimeDefect as defect:
         raise _Defect(block.first_line + defect.row, defect.problem) from defect
-    return times, zones, _numbers(block, layout)
+    columns = list(layout.numbers)
+    numbers = parse_plain(block.text, starts.T[columns], dots.T[columns], ends.T[columns])
+    return times, zones, _numbers(block, layout) if numbers is None else numbers
 
 
 def _unquoted(block: _Block) -> _Block:
@@ -243,13 +266,45 @@ def _unquoted(block: _Block) -> _Block:
     return _Block("".join(f"{line}\n" for line in lines).encode(), block.first_line)
 
 
-def _field_ends(block: _Block, layout: _Layout) -> np.ndarray:
-    """The position of the comma or line break behind every field, as rows x fields."""
-    text, rows = block.bytes(), block.lines()
-    ends = np.flatnonzero((text == COMMA) | (text == NEWLINE))
-    if len(ends) != rows * layout.fields or (text[ends[layout.fields - 1 :: layout.fields]] != NEWLINE).any():
+def _fields(block: _Block, layout: _Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where every field starts, where its last dot stands, and where the comma or line break behind it: rows x fields.
+
+    Where a field has no dot, or something else between its last dot and its end, the dot is its end.
+    """
+    text = block.bytes()
+    # Comma, line break and dot are among the few signs up to the dot; no digit or letter is.
+    signs = np.flatnonzero(text <= DOT)
+    kinds = text[signs]
+    dots, ends = _alike(signs, kinds, layout) or _unlike(signs, kinds, block, layout)
+    starts = np.empty_like(ends)
+    np.add(ends[:, :-1], 1, out=starts[:, 1:])
+    starts[0, 0] = 0
+    np.add(ends[:-1, -1], 1, out=starts[1:, 0])
+    if (ends[:, -1] - starts[:, 0]).max() > LONGEST_FIELD:
+        _check_lengths(ends - starts, block)
+    return starts, dots, ends
+
+
+def _alike(signs: np.ndarray, kinds: np.ndarray, layout: _Layout) -> tuple[np.ndarray, np.ndarray] | None:
+    """Dots and ends of a block whose lines all have the same signs in the same order, as most have; else None."""
+    first = int(np.argmax(kinds == NEWLINE)) + 1
+    pattern = kinds[:first]
+    at_end = np.flatnonzero((pattern == COMMA) | (pattern == NEWLINE))
+    if len(at_end) != layout.fields or len(kinds) % first or (kinds[first:] != kinds[:-first]).any():
+        return None
+    rows = signs.reshape(-1, first)
+    before = np.where(pattern[np.maximum(at_end - 1, 0)] == DOT, at_end - 1, at_end)
+    return rows[:, before], rows[:, at_end]
+
+
+def _unlike(signs: np.ndarray, kinds: np.ndarray, block: _Block, layout: _Layout) -> tuple[np.ndarray, np.ndarray]:
+    rows, at_end = block.lines(), np.flatnonzero((kinds == COMMA) | (kinds == NEWLINE))
+    ends = signs[at_end]
+    if len(ends) != rows * layout.fields or (kinds[at_end[layout.fields - 1 :: layout.fields]] != NEWLINE).any():
         raise _ragged(block, layout)
-    return ends.reshape(rows, layout.fields)
+    before = np.maximum(at_end - 1, 0)
+    dots = np.where(kinds[before] == DOT, signs[before], ends)
+    return dots.reshape(rows, layout.fields), ends.reshape(rows, layout.fields)
 
 
 def _ragged(block: _Block, layout: _Layout) -> _Defect:

@@ -1,24 +1,20 @@
 """A file of real candles as a market: what has closed so far, and the first price after a moment."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
+from market.sessions import moment, times_of
 from market.sources import csv_file
+from market.sources.base import Price
 
 # Enough for every indicator and for a first model; the rest of the file is played.
 LONGEST_HISTORY = 1000
 HISTORY_SHARE = 0.5
 
-
-class Price(NamedTuple):
-    """A price that could be had at that time."""
-
-    time: datetime
-    price: float
+__all__ = ["Price", "ReplaySource"]
 
 
 class ReplaySource:
@@ -29,6 +25,8 @@ class ReplaySource:
     def __init__(self, candles: pd.DataFrame, start: datetime | None = None) -> None:
         self.candles = candles
         self.start = start
+        self._times = times_of(candles.index)
+        self._opens = candles["open"].to_numpy()
 
     @classmethod
     def of_file(cls, symbol: str, interval: str) -> "ReplaySource":
@@ -57,15 +55,15 @@ class ReplaySource:
 
     def closed_after(self, time: datetime) -> pd.DataFrame:
         """The next candle after the one that opened at `time`; an empty frame at the end of the file."""
-        row = int(self.candles.index.searchsorted(pd.Timestamp(time), side="right"))
+        row = int(self._times.searchsorted(moment(time), side="right"))
         return self.candles.iloc[row : row + 1]
 
     def first_price_after(self, time: datetime) -> Price | None:
         """The open of the first candle from `time` on, or None at the end of the file."""
-        row = int(self.candles.index.searchsorted(pd.Timestamp(time)))
-        if row == len(self.candles):
+        row = int(self._times.searchsorted(moment(time)))
+        if row == len(self._times):
             return None
-        return Price(self.candles.index[row].to_pydatetime(), float(self.candles["open"].iloc[row]))
+        return Price(self._times[row].item().replace(tzinfo=UTC), float(self._opens[row]))
 
 
 @lru_cache(maxsize=64)

@@ -124,8 +124,9 @@ def test_the_same_run_gives_the_same_bytes():
 
 
 def test_the_seed_is_what_differs_between_two_forests():
+    # On a history too short to calibrate on: a calibrated model of a random walk names the commonest class.
     one, other = (
-        document_of(result(cent_candles(500, seed=4), start=300, model="gradient_boosting", confidence=0.3, seed=seed))
+        document_of(result(cent_candles(350, seed=4), start=150, model="gradient_boosting", confidence=0.3, seed=seed))
         for seed in (1, 2)
     )
     assert one["decisions"] != other["decisions"]

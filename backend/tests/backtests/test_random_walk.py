@@ -14,6 +14,7 @@ from backtests.runner import Forecast, Result
 from backtests.series import Series
 from engine.labels import forward_labels
 from engine.orders import Action
+from learning.calibration import Method
 from learning.recipes import Recipe
 from tests.backtests.runs import result
 from tests.markets import made_candles
@@ -51,7 +52,8 @@ def t_statistic(values: list[float]) -> float:
 @pytest.fixture
 def small_forests(monkeypatch: pytest.MonkeyPatch) -> None:
     def recipe_of(options: Options) -> Recipe:
-        return Recipe(trees=10, threshold=options.label_threshold, seed=options.seed)
+        # Calibrated, a forest that knows nothing seldom trades.
+        return Recipe(trees=10, threshold=options.label_threshold, seed=options.seed, calibration=Method.NONE)
 
     monkeypatch.setattr(runner, "recipe_of", recipe_of)
 

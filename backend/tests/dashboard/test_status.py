@@ -7,31 +7,19 @@ import pytest
 from django.test import Client
 
 from accounts.models import User
-from tests.engine.test_replay import moody_probabilities
 from tests.kept import Rows, made_once
-from tests.markets import real_candles
-from tests.trading.markets import PlayedSource, market, pipeline, running_account, told
+from tests.trading.markets import play_real_candles, running_account
 from trading.models import Account, Decision
 
 pytestmark = pytest.mark.django_db
 
-HISTORY, PLAYED = 100, 30
 ROWS: Rows = {}
 
 
 @pytest.fixture
 def traded(real_data: Path) -> Account:
-    made_once(ROWS, lambda: _play(real_data))
+    made_once(ROWS, lambda: play_real_candles(real_data, history=100, played=30))
     return Account.objects.get()
-
-
-def _play(real_data: Path) -> None:
-    candles = real_candles(real_data, "BTCUSDT_1h").iloc[300 : 300 + HISTORY + PLAYED]
-    running_account("ann@example.com", confidence_threshold=0.4, stop_loss=0.005)
-    probabilities = moody_probabilities(PLAYED, seed=7)
-    agents = pipeline(PlayedSource(candles, HISTORY), told(candles.index[HISTORY:], probabilities))
-    while agents.turn(market()):
-        pass
 
 
 def logged_in(user: User) -> Client:

@@ -22,7 +22,7 @@ FREE = {"stop_loss": None, "take_profit": None, "trailing_stop": None}
 
 
 def fixed(quantity: str = "0.5", **policy: object) -> Policy:
-    return Policy(quantity=Decimal(quantity), **{**FREE, **policy})  # type: ignore[arg-type]
+    return Policy(quantity=Decimal(quantity), **{**FREE, **policy})
 
 
 def history_of(close: Array, actions: list[int]) -> History:
@@ -103,7 +103,7 @@ def test_what_depends_on_more_than_the_signals_is_played_one_by_one(change: dict
     plain = Rules(Instrument("BTCUSDT"), policy=fixed(), limits=Limits(max_position=Decimal(1)))
     history = random_history(200, seed=2)
     assert played_at_once(history, plain, CASH) is not None
-    assert played_at_once(history, replace(plain, **change), cash) is None  # type: ignore[arg-type]
+    assert played_at_once(history, replace(plain, **change), cash) is None
 
 
 def test_a_price_between_two_ticks_is_not_guessed() -> None:

@@ -151,7 +151,7 @@ def test_the_reasoning_reads_as_in_the_specification() -> None:
 )
 def test_a_policy_checks_itself(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        Policy(**wrong)  # type: ignore[arg-type]
+        Policy(**wrong)
 
 
 @pytest.mark.parametrize("field", ["confidence", "risk_score", "quantity", "price"])

@@ -132,7 +132,7 @@ def test_the_jump_is_the_walk_where_a_limit_bites(
     probabilities = moody_probabilities(len(market), seed=11)
     free = {"stop_loss": None, "take_profit": None, "trailing_stop": None}
     size = {"quantity": Decimal("0.055")} if code is Code.POSITION_LIMIT else {"max_position": 1.0}
-    policy = Policy(confidence_threshold=0.4, risk_per_trade=1.0, **{**free, **levels}, **size)  # type: ignore[arg-type]
+    policy = Policy(confidence_threshold=0.4, risk_per_trade=1.0, **{**free, **levels}, **size)
     rules = Rules(Instrument("BTCUSDT"), Costs(), policy, limits)
     jumped = replay(market, probabilities, market["volatility"].to_numpy(), "1h", rules, CASH)
     assert_same(walk(market, market, probabilities, "1h", rules), jumped)
@@ -179,7 +179,7 @@ def test_the_whole_fold_from_candles_to_cash_agrees(
 
 def all_in(**policy: object) -> Rules:
     settings = {"confidence_threshold": 0.5, "stop_loss": None, "take_profit": None, "max_position": 1.0, **policy}
-    return Rules(Instrument("BTCUSDT"), Costs(), Policy(**settings), Limits(max_position=Decimal(1)))  # type: ignore[arg-type]
+    return Rules(Instrument("BTCUSDT"), Costs(), Policy(**settings), Limits(max_position=Decimal(1)))
 
 
 def told(*actions: str) -> Array:

@@ -18,7 +18,7 @@ QUOTE = Quote(Decimal("100.00"))
 def answer(
     made=None, *, book: Book | None = None, at: Standing | None = None, quote: Quote = QUOTE, **limits: object
 ) -> Order | Refusal:
-    limited = Limits(**{"max_position": Decimal(1), **limits})  # type: ignore[arg-type]
+    limited = Limits(**{"max_position": Decimal(1), **limits})
     return gate(made or decision(), book or Book(CASH), at or standing(), quote, Rules(BTC, Costs(), Policy(), limited))
 
 
@@ -146,4 +146,4 @@ def test_what_passes_the_gate_can_be_paid(rules: Rules, quantity: float, price: 
 )
 def test_limits_check_themselves(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        Limits(**wrong)  # type: ignore[arg-type]
+        Limits(**wrong)

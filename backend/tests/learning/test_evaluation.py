@@ -1,124 +1,105 @@
-from math import inf, log
+import json
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
-from sklearn import metrics
 
-from engine.labels import UNKNOWN
+from benchmarks.white_noise import foretold
+from engine.orders import Costs
 from engine.snapshot import market_frame
-from engine.validation import walk_forward
-from learning.evaluation import effective_rows, evaluate, score, score_walk, wilson
+from learning.calibration import Method
+from learning.evaluation import Scores, evaluate, scores
 from learning.examples import examples
+from learning.held_out import hold_out
+from learning.measures import Measures, log_losses
 from learning.recipes import Algorithm, Recipe
 from learning.training import OneClassOnly, TooFewRows
-from learning.walkforward import out_of_sample_probabilities
-from tests.lookahead import scrambled
-from tests.markets import Array, made_candles, random_candles, real_candles
+from tests.markets import made_candles, random_candles, real_candles
 
 RECIPE = Recipe(trees=8)
 
 
-def answers(rows: int, seed: int = 0) -> Array:
-    return np.random.default_rng(seed).dirichlet([1.0, 1.0, 1.0], rows)
-
-
-def truth(rows: int) -> np.ndarray:
-    return np.random.default_rng(5).integers(0, 3, rows).astype(np.int8)
-
-
-def test_the_scores_are_those_of_scikit_learn():
-    values, given, known_before = truth(500), answers(500), answers(500, 1)
-    found = score(given, known_before, values, horizon=5)
-    guess = given.argmax(axis=1)
-    assert found.accuracy == metrics.accuracy_score(values, guess)
-    assert found.balanced_accuracy == pytest.approx(metrics.balanced_accuracy_score(values, guess))
-    assert found.log_loss == pytest.approx(metrics.log_loss(values, given))
-    assert found.majority_accuracy == metrics.accuracy_score(values, known_before.argmax(axis=1))
-    assert found.majority_log_loss == pytest.approx(metrics.log_loss(values, known_before))
-    assert np.array(found.confusion).tolist() == metrics.confusion_matrix(values, guess).tolist()
-    assert found.class_counts == tuple(np.bincount(values))
-    assert found.predicted_counts == tuple(np.bincount(guess))
-    assert (found.coin_accuracy, found.coin_log_loss) == (1 / 3, log(3))
-
-
-def test_rows_without_an_answer_or_with_an_open_label_do_not_count():
-    values, given, known_before = truth(50), answers(50), answers(50, 1)
-    expected = score(given[10:40], known_before[10:40], values[10:40], horizon=5)
-    given[:10] = np.nan
-    values[40:] = UNKNOWN
-    assert score(given, known_before, values, horizon=5) == expected
-
-
-def test_nothing_to_count_is_refused():
-    with pytest.raises(ValueError, match="no prediction whose label has closed"):
-        score(answers(5), answers(5), np.full(5, UNKNOWN, dtype=np.int8), horizon=5)
-
-
-def test_a_class_that_did_not_occur_does_not_balance():
-    given = np.array([[1.0, 0, 0], [1.0, 0, 0], [0, 0, 1.0]])
-    assert score(given, given, np.array([0, 2, 2], dtype=np.int8), horizon=1).balanced_accuracy == 0.75
-
-
-def test_a_certain_mistake_costs_much_and_not_everything():
-    given = np.array([[1.0, 0.0, 0.0]])
-    assert 10 < score(given, given, np.array([2], dtype=np.int8), horizon=1).log_loss < inf
-
-
-@pytest.mark.parametrize(("right", "rows"), [(0, 10), (3, 10), (50, 100), (100, 100)])
-def test_the_interval_is_wilsons(right: int, rows: int):
-    expected = stats.binomtest(right, rows).proportion_ci(method="wilson")
-    assert wilson(right / rows, rows) == pytest.approx((expected.low, expected.high))
-
-
-def test_overlapping_labels_widen_the_interval():
-    values, given = truth(500), answers(500)
-    one, five = (score(given, given, values, horizon) for horizon in (1, 5))
-    assert 250 < one.effective_rows <= 500
-    assert five.effective_rows == 100
-    assert five.accuracy_low < one.accuracy_low < one.accuracy < one.accuracy_high < five.accuracy_high
-
-
-def test_spells_that_outlast_a_label_are_worth_fewer_rows():
-    random = np.random.default_rng(0).random(4000)
-    by_chance, in_spells = random < 0.5, np.repeat(random[:10] < 0.5, 400)
-    assert 2000 < effective_rows(by_chance, 1) <= 4000
-    assert effective_rows(in_spells, 1) < 300
-    assert effective_rows(in_spells[:190], 1) == 190
-    assert effective_rows(np.ones(4000, dtype=bool), 1) == 4000
-
-
-def test_the_majority_is_that_of_the_training_rows():
-    """In a market that turns round, the majority that was known before is wrong ever after."""
-    close = 100 * np.exp(np.concatenate([np.linspace(0, 1, 300), np.linspace(1, 0, 300)]))
-    close *= np.exp(np.random.default_rng(0).normal(0, 0.005, 600))
-    market = market_frame(made_candles(close))
-    walk = out_of_sample_probabilities(RECIPE, market, start=300, retrain_every=0)
-    found = score_walk(RECIPE, market, walk)
-    sell, hold, buy = found.class_counts
-    assert sell > hold + buy
-    assert found.majority_accuracy == pytest.approx(buy / found.rows)
+def found_on(rows: int = 900, recipe: Recipe = RECIPE) -> Scores:
+    return evaluate(recipe, market_frame(random_candles(rows)))
 
 
 @pytest.mark.parametrize("algorithm", list(Algorithm))
-def test_an_evaluation_is_a_purged_walk_forward(algorithm: Algorithm):
-    recipe = Recipe(algorithm=algorithm, trees=8, folds=4)
-    market = market_frame(random_candles(500))
-    known, found = examples(recipe, market), evaluate(recipe, market)
-    folds = walk_forward(known.labels, known.complete, 4)
-    assert [fold.rows_trained for fold in found.folds] == [fold.train.size for fold in folds]
-    assert [fold.score.rows for fold in found.folds] == [fold.test.size for fold in folds]
-    assert [fold.first_time for fold in found.folds] == [market.index[fold.test[0]] for fold in folds]
-    assert found.pooled.rows == sum(fold.score.rows for fold in found.folds)
-    right = sum(fold.score.accuracy * fold.score.rows for fold in found.folds)
-    assert found.pooled.accuracy == pytest.approx(right / found.pooled.rows)
+def test_all_figures_stand_for_the_same_rows(algorithm: Algorithm):
+    recipe, market = Recipe(algorithm=algorithm, trees=5), market_frame(random_candles(700))
+    held, found = hold_out(recipe, examples(recipe, market)), evaluate(recipe, market)
+    scored = held.scored()
+    assert (found.rows, found.folds) == (scored.rows.size, 4) == (sum(found.class_counts), 4)
+    assert (found.first_time, found.last_time) == (market.index[scored.rows[0]], market.index[scored.rows[-1]])
+    assert found.model.log_loss.value == pytest.approx(log_losses(scored.answers()).mean())
+    assert found.gain["coin"].value == pytest.approx(np.log(3) - found.model.log_loss.value)
+    for name, baseline in found.baselines.items():
+        assert found.gain[name].value == pytest.approx(baseline.log_loss.value - found.model.log_loss.value)
+    for curves in found.reliability.values():
+        assert [sum(one.rows for one in curve.bins) for curve in curves] == [found.rows] * 3
 
 
-def test_a_fold_without_enough_history_is_left_out():
-    found = evaluate(Recipe(trees=8, folds=10), market_frame(random_candles(280)))
-    assert 0 < len(found.folds) < 10
-    assert found.folds[0].rows_trained >= 30
+def test_the_baselines_are_what_could_be_had_for_nothing():
+    market = market_frame(random_candles(700))
+    known = examples(RECIPE, market)
+    found, scored = evaluate(RECIPE, market), hold_out(RECIPE, known).scored()
+    assert found.baselines["coin"].accuracy.value == pytest.approx(1 / 3)
+    same = known.labels.values[scored.rows - RECIPE.horizon] == scored.truth
+    assert found.baselines["previous_action"].accuracy.value == pytest.approx(same.mean())
+    majority = scored.majority.argmax(axis=1) == scored.truth
+    assert found.baselines["majority"].accuracy.value == pytest.approx(majority.mean())
+
+
+def test_calibration_lowers_the_error_and_is_fitted_on_the_past(real_data: Path):
+    market = market_frame(real_candles(real_data, "BTCUSDT_1h").iloc[-2500:])
+    found = evaluate(RECIPE, market)
+    before, after = (np.mean([curve.error for curve in found.reliability[when]]) for when in ("before", "after"))
+    assert after < before / 2
+    assert found.model.log_loss.value < found.raw.log_loss.value
+    assert found.calibration.method is Method.SIGMOID
+    assert found.calibration.rows > found.rows
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_the_calibration_of_the_recipe_is_used(method: Method):
+    found = found_on(recipe=Recipe(trees=8, calibration=method))
+    assert found.calibration.method is method
+    assert (found.model == found.raw) is (method is Method.NONE)
+
+
+def test_scores_are_stored_as_json():
+    found = found_on()
+    stored = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert set(stored) == {field.name for field in fields(Scores)} - {"calibration"}
+    assert set(stored["model"]) == {field.name for field in fields(Measures)}
+    assert stored["model"]["accuracy"] == {
+        "value": found.model.accuracy.value,
+        "low": found.model.accuracy.low,
+        "high": found.model.accuracy.high,
+    }
+    assert set(stored["baselines"]) == {"majority", "previous_action", "coin"}
+    assert stored["first_time"].endswith("Z")
+    assert len(stored["reliability"]["after"][0]["bins"]) == 10
+
+
+def test_the_same_seed_gives_the_same_scores():
+    assert found_on().to_json() == found_on().to_json()
+
+
+def test_costs_only_take(real_data: Path):
+    market = market_frame(real_candles(real_data, "SPY_1d").iloc[-1500:])
+    known = examples(RECIPE, market)
+    held = hold_out(RECIPE, known)
+    free, dear = (scores(RECIPE, market, held, costs).economy for costs in (Costs(0, 0), Costs()))  # type: ignore[arg-type]
+    assert free.trades == dear.trades > 0
+    assert free.return_percent > dear.return_percent
+
+
+def test_a_history_that_falls_asleep_has_scores():
+    """The last folds hold one class: areas are undefined there, and nothing else."""
+    close = 100 * np.exp(np.concatenate([np.random.default_rng(0).normal(0, 0.01, 500).cumsum(), np.full(700, 0.05)]))
+    found = evaluate(RECIPE, market_frame(made_candles(close)))
+    json.dumps(found.to_json(), allow_nan=False)
 
 
 def test_what_cannot_be_evaluated_is_refused():
@@ -130,16 +111,17 @@ def test_what_cannot_be_evaluated_is_refused():
         evaluate(RECIPE, market_frame(made_candles(np.full(400, 100.0))))
 
 
-def test_a_fold_is_blind_to_what_comes_after_its_labels(real_data: Path):
-    candles = real_candles(real_data, "BTCUSDT_1h").iloc[:900]
-    first, second, *_ = evaluate(RECIPE, market_frame(candles)).folds
-    end = candles.index.get_loc(first.last_time) + RECIPE.horizon
-    changed = evaluate(RECIPE, market_frame(scrambled(candles, end))).folds
-    assert changed[0] == first
-    assert changed[1] != second
+def test_shuffled_folds_see_skill_in_white_noise_and_ours_see_none():
+    found = [foretold(seed, 700, Recipe(horizon=20, threshold=0.02, trees=10)) for seed in range(4)]
+    assert min(one.shuffled.value for one in found) > 0.55
+    assert not any(one.shuffled.holds(0.5) for one in found)
+    assert abs(np.mean([one.ours.value for one in found]) - 0.5) < 0.06
+    assert sum(one.ours.holds(0.5) for one in found) >= 3
 
 
 def test_nothing_can_be_foretold_in_a_random_walk():
-    found = evaluate(Recipe(trees=40), market_frame(random_candles(3000))).pooled
-    assert abs(found.balanced_accuracy - found.coin_accuracy) < 0.03
-    assert found.accuracy_low < found.majority_accuracy
+    found = evaluate(Recipe(trees=40), market_frame(random_candles(3000)))
+    assert found.model.auc is not None
+    assert found.model.auc.holds(0.5)
+    assert found.gain["majority"].low < 0
+    assert found.economy.excess_percent.low < 0

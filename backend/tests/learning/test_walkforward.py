@@ -6,7 +6,9 @@ import pytest
 
 from engine.snapshot import market_frame
 from learning import walkforward
+from learning.calibration import Method, fit_calibration
 from learning.examples import examples, rows_known
+from learning.held_out import hold_out
 from learning.recipes import Algorithm, Recipe, ThresholdUnit
 from learning.training import OneClassOnly, TrainingError, fit
 from learning.walkforward import OutOfSample, out_of_sample_probabilities
@@ -24,7 +26,7 @@ def walk(candles: pd.DataFrame, recipe: Recipe = RECIPE, start: int = START, ret
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 @pytest.mark.parametrize("name", ["BTCUSDT_1h", "SPY_1d"])
 def test_no_answer_sees_the_future(real_data: Path, algorithm: Algorithm, name: str):
-    recipe = Recipe(algorithm=algorithm, trees=8)
+    recipe = Recipe(algorithm=algorithm, trees=3, folds=2)
     candles = real_candles(real_data, name).iloc[:600]
 
     def stage(candles: pd.DataFrame) -> np.ndarray:
@@ -50,10 +52,12 @@ def test_a_label_that_had_not_closed_would_be_caught(real_data: Path, monkeypatc
     def too_early(recipe: Recipe, known: object, at: int) -> np.ndarray:
         return rows_known(recipe, known, at=at + 1)
 
+    # A calibration that found nothing to tell would hide what the model had seen.
+    plain = Recipe(trees=8, calibration=Method.NONE)
     monkeypatch.setattr(walkforward, "rows_known", too_early)
     candles = real_candles(real_data, "BTCUSDT_1h").iloc[:400]
     with pytest.raises(AssertionError, match="were seen"):
-        assert_blind_to_the_future(lambda frame: walk(frame).probabilities, candles, [250])
+        assert_blind_to_the_future(lambda frame: walk(frame, plain).probabilities, candles, [250])
 
 
 def test_each_block_is_answered_by_the_model_trained_before_it():
@@ -61,10 +65,17 @@ def test_each_block_is_answered_by_the_model_trained_before_it():
     market, found = market_frame(candles), walk(candles)
     known = examples(RECIPE, market)
     assert [training.row for training in found.trainings] == [150, 250, 350]
+    raw, held = np.full((420, 3), np.nan), hold_out(RECIPE, known, at=150)
+    raw[held.rows] = held.raw
     for first, end in ((150, 250), (250, 350), (350, 420)):
         rows = np.arange(49, first - RECIPE.horizon + 1)
         model = fit(RECIPE, known.matrix[rows], known.labels.values[rows])
-        assert_same_bits(found.probabilities[first:end], model.probabilities(known.matrix[first:end]))
+        raw[first:end] = model.probabilities(known.matrix[first:end])
+        # Known at the close of candle `first` are the labels that end there at the latest.
+        seen = np.flatnonzero(~np.isnan(raw[: first - RECIPE.horizon + 1, 0]))
+        calibration = fit_calibration(Method.SIGMOID, raw[seen], known.labels.values[seen])
+        assert calibration.method is (Method.NONE if first == 150 else Method.SIGMOID)
+        assert_same_bits(found.probabilities[first:end], calibration.apply(raw[first:end]))
         assert_same_bits(found.baseline[first:end], np.tile(model.class_shares, (end - first, 1)))
     assert np.isnan(found.probabilities[:150]).all()
     assert np.isnan(found.baseline[:150]).all()
@@ -76,6 +87,16 @@ def test_a_training_says_what_it_was_made_of():
     assert (first.row, first.rows_trained, sum(first.class_counts)) == (150, 97, 97)
     assert (first.first_time, first.last_time) == (candles.index[49], candles.index[145])
     assert last.last_time == candles.index[345]
+
+
+def test_without_a_calibration_the_models_answer_themselves():
+    plain = Recipe(trees=8, calibration=Method.NONE)
+    market = market_frame(random_candles(420))
+    known = examples(plain, market)
+    rows = rows_known(plain, known, at=150)
+    model = fit(plain, known.matrix[rows], known.labels.values[rows])
+    found = out_of_sample_probabilities(plain, market, 150, 0)
+    assert_same_bits(found.probabilities[150:], model.probabilities(known.matrix[150:]))
 
 
 def test_without_retraining_one_model_answers_all():

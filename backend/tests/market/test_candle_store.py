@@ -54,12 +54,9 @@ def test_a_candle_stays_as_it_was_first_seen(btc: Symbol):
     assert candle_frame(btc, "1h")["close"].tolist()[:3] == candles(3)["close"].tolist()
 
 
-def test_another_process_that_was_faster_is_no_error(btc: Symbol, monkeypatch: pytest.MonkeyPatch):
+def test_each_candle_is_of_the_source_that_told_it_first(btc: Symbol):
     store_candles(btc, "1h", candles(1), "bybit")
-    nothing = Candle.objects.none()
-    monkeypatch.setattr(services.Candle.objects, "filter", lambda **_: nothing)
-    store_candles(btc, "1h", candles(2, price=7.0), "yahoo")
-    monkeypatch.undo()
+    assert store_candles(btc, "1h", candles(2, price=7.0), "yahoo") == 1
     assert list(Candle.objects.order_by("open_time").values_list("source", flat=True)) == ["bybit", "yahoo"]
 
 
@@ -184,6 +181,8 @@ def test_the_admin_shows_candles_and_changes_none(btc: Symbol, admin_client):
 def test_the_admin_keeps_the_name_of_a_symbol(btc: Symbol, admin_client):
     page = f"/admin/market/symbol/{btc.pk}/change/"
     assert admin_client.get(page).status_code == 200
-    admin_client.post(page, {"symbol": "ETHUSDT", "name": "Bitcoin", "kind": "crypto", "is_active": "on"})
+    admin_client.post(
+        page, {"symbol": "ETHUSDT", "name": "Bitcoin", "kind": "crypto", "is_active": "on", "depth_levels": 0}
+    )
     btc.refresh_from_db()
     assert (btc.symbol, btc.name) == ("BTCUSDT", "Bitcoin")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pandas as pd
 
@@ -14,6 +15,8 @@ from learning.serving import Answer
 from market.models import Symbol
 from market.services import add_symbol
 from market.sources.replay import ReplaySource
+from tests.engine.test_replay import moody_probabilities
+from tests.markets import real_candles
 from trading.models import Account, Follow, TradingSettings
 from trading.pipeline import Market, Pipeline
 from trading.services import follow, open_account, start_agents
@@ -54,6 +57,8 @@ def running_account(
     email: str = "ann@example.com", *, interval: str = "1h", symbols: str = "BTCUSDT", **settings: object
 ) -> Account:
     account = open_account(User.objects.create_user(email, "a long passphrase"))
+    # Unless a test asks for it, nothing decides but the model whose answers are known.
+    settings = {"rule_based_fallback": False, **settings}
     TradingSettings.objects.filter(account=account).update(interval=interval, **settings)
     # Only these, and not the watch list that a new user is given.
     Follow.objects.filter(account=account).delete()
@@ -61,6 +66,17 @@ def running_account(
     follow(account, [add_symbol(symbol) for symbol in symbols.split()])
     start_agents(account)
     return Account.objects.select_related("settings").get(pk=account.pk)
+
+
+def play_real_candles(real_data: Path, history: int, played: int, **settings: object) -> Account:
+    """A running account whose agents decide on real candles, in turn for and against, until none is left."""
+    candles = real_candles(real_data, "BTCUSDT_1h").iloc[300 : 300 + history + played]
+    account = running_account(**{"confidence_threshold": Decimal("0.4"), "stop_loss": Decimal("0.005"), **settings})
+    answers = told(candles.index[history:], moody_probabilities(played, seed=7))
+    agents = pipeline(PlayedSource(candles, history), answers)
+    while agents.turn(market()):
+        pass
+    return account
 
 
 def market(symbol: str = "BTCUSDT", interval: str = "1h") -> Market:

@@ -1,6 +1,7 @@
 """The admin: every page opens with as many queries for many rows as for a few, and what happened stays as it was."""
 
 from decimal import Decimal
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
-from learning.models import ModelVersion
+from learning.models import ModelVersion, Promotion, TrainingTask
 from market.models import Symbol
 from market.services import add_symbol
 from tests.trading.api.books import Book, book, make_position
@@ -51,7 +52,9 @@ FACTS = [
     ModelVersion,
     Order,
     Position,
+    Promotion,
     Trade,
+    TrainingTask,
 ]
 PAGES = [*FACTS, TradingSettings]
 
@@ -73,9 +76,9 @@ def traded(book: Book) -> Book:
     book.play(1)
     book.order("BUY", "0.5", key="one")
     now = timezone.now()
-    ModelVersion.objects.create(
-        symbol=Symbol.objects.get(symbol="BTCUSDT"),
-        interval="1h",
+    market = {"symbol": Symbol.objects.get(symbol="BTCUSDT"), "interval": "1h", "name": "random_forest"}
+    version = ModelVersion.objects.create(
+        **market,
         algorithm="random_forest",
         recipe={"seed": 42},
         first_time=now,
@@ -83,6 +86,8 @@ def traded(book: Book) -> Book:
         rows=60,
         content_hash="f00d",
     )
+    Promotion.objects.create(**market, version=version, kind=Promotion.Kind.FIRST)
+    TrainingTask.objects.create(**market, task_id=uuid4(), user=book.account.user, version=version)
     return book
 
 

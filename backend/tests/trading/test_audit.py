@@ -8,16 +8,13 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from tests.engine.test_replay import moody_probabilities
 from tests.kept import Rows, made_once
-from tests.markets import real_candles
-from tests.trading.markets import PlayedSource, market, pipeline, running_account, told
+from tests.trading.markets import play_real_candles
 from trading.audit import differences
 from trading.models import Account, CashEntry, Decision, Message, Position, Trade
 
 pytestmark = pytest.mark.django_db
 
-HISTORY, PLAYED = 100, 40
 ROWS: Rows = {}
 
 
@@ -28,12 +25,7 @@ def traded(real_data: Path) -> Account:
 
 
 def _play(real_data: Path) -> None:
-    candles = real_candles(real_data, "BTCUSDT_1h").iloc[300 : 300 + HISTORY + PLAYED]
-    account = running_account(confidence_threshold=Decimal("0.4"), stop_loss=Decimal("0.005"))
-    probabilities = moody_probabilities(PLAYED, seed=7)
-    agents = pipeline(PlayedSource(candles, HISTORY), told(candles.index[HISTORY:], probabilities))
-    while agents.turn(market()):
-        pass
+    account = play_real_candles(real_data, history=100, played=40)
     assert Trade.objects.filter(account=account, action="SELL").count() > 2
 
 

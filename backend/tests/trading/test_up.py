@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 BACKEND = Path(__file__).resolve().parents[2]
-STOP_SECONDS = 10
+# Many times what it takes on an idle machine: what is tested is that it ends, and how, not how fast.
+STOP_SECONDS = 60
 PATIENCE_SECONDS = 90
 
 
@@ -101,10 +102,10 @@ def test_it_trades_from_nothing_stops_in_time_and_goes_on(tmp_path: Path, no_sur
 def test_it_plays_a_file_of_the_user(tmp_path: Path, no_survivors: list[Up]) -> None:
     lines = (BACKEND.parent / "data" / "EURUSD_1h.csv").read_text().splitlines()[:400]
     (tmp_path / "MYFX_1h.csv").write_text("\n".join(lines) + "\n")
-    up = Up(tmp_path, "--replay", str(tmp_path / "MYFX_1h.csv"), "--live")
+    up = Up(tmp_path, "--replay", str(tmp_path / "MYFX_1h.csv"))
     no_survivors.append(up)
     up.wait_for("MYFX.*decision")
-    assert "live prices are not built in yet" in up.stop()
+    up.stop()
 
 
 @pytest.mark.slow

@@ -1,22 +1,42 @@
 """The Decision Maker: MARKET_SNAPSHOT in; a Decision and a TRADE_DECISION out for every account that follows."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
-
-from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from engine.decide import NO_DECISION, Close, choose, decision_on, decision_payload
 from engine.decide import Decision as Made
 from engine.orders import Action
+from engine.reasons import Reasons
 from engine.snapshot import Snapshot
+from learning.reasons import Explained, explained, reasons_of
+from learning.rule_based import rule_answer
 from learning.serving import Answer, Predictor
+from market.statements import Inserted, among, fetch
 from trading import journal
 from trading.agents.integration import DjangoAgentAdapter, Handled
-from trading.desk import ROWS_AT_ONCE, Desk, locked_desks, save_accounts
-from trading.models import Account, AgentType, Decision, EquityPoint, Follow, Message, Position, TradingSettings
+from trading.desk import Desk, desks_of, locked_desks, save_accounts
+from trading.fallback import FallbackNotes
+from trading.models import Account, AgentType, Decision, EquityPoint, Message
 from trading.protection import enforce
+
+DECISIONS = Inserted(Decision)
+
+TRADING = """
+FROM trading_message AS told
+JOIN trading_follow AS follow ON follow.symbol_id = told.symbol_id AND follow.is_active
+JOIN trading_tradingsettings AS own
+    ON own.account_id = follow.account_id AND own.interval = told.interval AND own.status = 'running'
+WHERE {told}
+"""
+HOLDING = """
+FROM trading_message AS told
+JOIN trading_position AS held ON held.symbol_id = told.symbol_id AND held.closed_at IS NULL
+JOIN trading_tradingsettings AS own ON own.account_id = held.account_id AND own.interval = told.interval
+WHERE {told}
+"""
+CONCERNED = f"account.id IN (SELECT follow.account_id {TRADING} UNION SELECT held.account_id {HOLDING})"
 
 # Their accounts are locked until all of them are decided on.
 MARKETS_AT_ONCE = 25
@@ -40,6 +60,8 @@ class Choices:
         values = snapshot.values
         self._close = Close(snapshot.symbol, snapshot.close_time, values["close"], values["volatility"])
         self._known: dict[tuple[int, float], tuple[int, float]] = {}
+        self._reasons: dict[int, Reasons | None] = {}
+        self._explained: dict[tuple[int, float], Explained] = {}
 
     def decision(self, desk: Desk, answer: Answer) -> Made | None:
         """As `engine.decide.decide` makes it."""
@@ -52,6 +74,19 @@ class Choices:
             return None
         return decision_on(self._close, Action(action), sure, desk.book(), desk.account.equity, desk.policy)
 
+    def explained(self, desk: Desk, answer: Answer) -> Explained:
+        """Why it was decided so: once for a model, and once for each threshold."""
+        key = id(answer), desk.policy.confidence_threshold
+        if key not in self._explained:
+            if id(answer) not in self._reasons:
+                self._reasons[id(answer)] = reasons_of(answer)
+            self._explained[key] = explained(answer, self._reasons[id(answer)], desk.policy.confidence_threshold)
+        return self._explained[key]
+
+    @cached_property
+    def by_rules(self) -> Answer:
+        return rule_answer(self.snapshot)
+
 
 class DecisionMaker:
     """One prediction for a market and a model serves all accounts."""
@@ -59,13 +94,15 @@ class DecisionMaker:
     def __init__(self, predictor: Predictor, adapter: DjangoAgentAdapter | None = None) -> None:
         self.predictor = predictor
         self.adapter = adapter or DjangoAgentAdapter(AgentType.DECISION_MAKER)
+        self.activity = journal.Activity(AgentType.DECISION_MAKER)
+        self.rules = FallbackNotes()
 
     def work(self) -> int:
         return self.adapter.work(self.handle, MARKETS_AT_ONCE)
 
     def handle(self, messages: Sequence[Message]) -> Handled:
         """All markets of the batch, one after the other, on accounts that are locked once and in one order."""
-        desks = locked_desks(concerned_accounts(*messages))
+        desks = locked_desks(*concerned_accounts(messages))
         trading = _trading(messages)
         points: list[EquityPoint] = []
         reports: list[Message] = []
@@ -85,7 +122,7 @@ class DecisionMaker:
         save_accounts(desks)
         journal.equity(points)
         hindered = {item.desk.account.pk for item in wanted if item.row is None}
-        journal.active(AgentType.DECISION_MAKER, [it.account for it in desks if it.account.pk not in hindered])
+        self.activity.tell([it.account for it in desks if it.account.pk not in hindered])
         return Handled(outgoing=reports + decisions)
 
     def decide_for(self, account: Account, message: Message) -> Message | None:
@@ -94,7 +131,7 @@ class DecisionMaker:
         The caller holds a transaction. The protective exits of this candle have had their turn.
         """
         snapshot = Snapshot.from_json(message.payload)
-        (desk,) = locked_desks(Account.objects.filter(pk=account.pk))
+        (desk,) = desks_of([account.pk])
         if told := self._standing(desk.account, message):
             return told
         desk.begin_day(snapshot.open_time.date())
@@ -102,7 +139,7 @@ class DecisionMaker:
         decisions = self._written(self._decisions([desk], message, snapshot))
         save_accounts([desk])
         self.adapter.publish(decisions)
-        journal.active(AgentType.DECISION_MAKER, [desk.account] if decisions else [])
+        self.activity.tell([desk.account] if decisions else [])
         return self._standing(desk.account, message)
 
     def _standing(self, account: Account, message: Message) -> Message | None:
@@ -112,23 +149,24 @@ class DecisionMaker:
         """What each of these desks decides. The model is asked once, and equal settings choose equally."""
         answers = {model: self.predictor.answer(snapshot, model) for model in {it.settings.model_name for it in desks}}
         choices = Choices(snapshot)
-        wanted = [_decided(desk, message, choices, answers[desk.settings.model_name]) for desk in desks]
+        wanted = [_decided(desk, message, choices, _answer(desk, choices, answers)) for desk in desks]
         for model in answers:
-            without = [it.desk.account for it in wanted if it.row is None and it.desk.settings.model_name == model]
-            if without:
+            mine = [it for it in wanted if it.desk.settings.model_name == model]
+            if without := [it.desk.account for it in mine if it.row is None]:
                 journal.without_model(without, message, model)
+            self.rules.tell([it.desk.account for it in mine if it.row is not None], message, model, answers[model])
         return wanted
 
     def _written(self, wanted: "Sequence[Wanted]") -> list[Message]:
         rows = [item.row for item in wanted if item.row]
-        Decision.objects.bulk_create(rows, batch_size=ROWS_AT_ONCE)
+        DECISIONS.insert_with_keys(rows)
         return [self._told(item.message, item.row, item.payload) for item in wanted if item.row]
 
     def _told(self, message: Message, row: Decision, payload: dict[str, Any]) -> Message:
         return self.adapter.message(
             AgentType.EXECUTION,
             Message.Type.TRADE_DECISION,
-            {**payload, "decision_id": row.pk},
+            {**payload, "decision_id": row.pk, **_live_age(message, row)},
             key=_key(message, row.account_id),
             symbol=message.symbol,
             interval=message.interval,
@@ -137,29 +175,27 @@ class DecisionMaker:
         )
 
 
+def _live_age(message: Message, row: Decision) -> dict[str, float]:
+    """How old the candle of a live market was when it was decided on; a candle of the past has no age."""
+    if "data_age_seconds" not in message.payload:
+        return {}
+    return {"data_age_seconds": round(max((row.created_at - row.close_time).total_seconds(), 0.0), 3)}
+
+
 def _key(snapshot: Message, account: int) -> str:
     return f"decision:{snapshot.pk}:{account}"
 
 
-def concerned_accounts(*messages: Message) -> "QuerySet[Account]":
-    """Accounts that trade one of these markets, and those that hold its symbol: they stay protected."""
-    symbols = defaultdict(list)
-    for message in messages:
-        symbols[message.interval].append(message.symbol_id)
-    concerned = Q(pk__in=[])
-    for interval, of_interval in symbols.items():
-        follows = Follow.objects.filter(account=OuterRef("pk"), symbol__in=of_interval, is_active=True)
-        holds = Position.objects.filter(account=OuterRef("pk"), symbol__in=of_interval, closed_at__isnull=True)
-        trades = Q(settings__status=TradingSettings.Status.RUNNING) & Exists(follows)
-        concerned |= Q(settings__interval=interval) & (trades | Q(Exists(holds)))
-    return Account.objects.filter(concerned)
+def concerned_accounts(messages: Sequence[Message]) -> tuple[str, list[Any]]:
+    """Accounts that trade one of these markets, and those that hold its symbol: they stay protected. As a condition."""
+    told, parameters = among("told.id", [message.pk for message in messages])
+    return CONCERNED.format(told=told), parameters * 2
 
 
 def _trading(messages: Sequence[Message]) -> set[tuple[int, int]]:
-    """Who follows what: account and symbol."""
-    follows = Follow.objects.filter(symbol__in={message.symbol_id for message in messages}, is_active=True)
-    running = follows.filter(account__settings__status=TradingSettings.Status.RUNNING)
-    return set(running.values_list("account_id", "symbol_id"))
+    """Who trades what: account and symbol."""
+    told, parameters = among("told.id", [message.pk for message in messages])
+    return set(fetch(f"SELECT follow.account_id, follow.symbol_id {TRADING.format(told=told)}", parameters))
 
 
 def _decides(desk: Desk, message: Message, trading: set[tuple[int, int]]) -> bool:
@@ -176,10 +212,20 @@ def _decided(desk: Desk, message: Message, choices: Choices, answer: Answer | No
     if answer is None or made is None:
         return Wanted(desk, message)
     payload = decision_payload(made, choices.snapshot, answer.model_type)
-    return Wanted(desk, message, _row(desk.account, message, made, payload["reasoning"], answer), payload)
+    why = choices.explained(desk, answer)
+    payload["reasoning"] += why.words
+    return Wanted(desk, message, _row(desk.account, message, made, payload["reasoning"], answer, why.facts), payload)
 
 
-def _row(account: Account, message: Message, made: Made, reasoning: str, answer: Answer) -> Decision:
+def _answer(desk: Desk, choices: Choices, answers: Mapping[str, Answer | None]) -> Answer | None:
+    """The model's; the rules' where no model can serve and the account wants them."""
+    answer = answers[desk.settings.model_name]
+    return choices.by_rules if answer is None and desk.settings.rule_based_fallback else answer
+
+
+def _row(
+    account: Account, message: Message, made: Made, reasoning: str, answer: Answer, facts: dict[str, Any]
+) -> Decision:
     return Decision(
         account=account,
         symbol=message.symbol,
@@ -194,5 +240,5 @@ def _row(account: Account, message: Message, made: Made, reasoning: str, answer:
         reasoning=reasoning,
         model_type=answer.model_type,
         model_version=answer.version,
-        explanation={"probabilities": answer.named_probabilities(), "features": answer.features},
+        explanation=facts,
     )

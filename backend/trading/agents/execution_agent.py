@@ -13,12 +13,16 @@ from engine.risk import gate
 from market.instruments import stored_instrument
 from market.models import Symbol
 from market.sources.replay import Price
+from market.statements import Columns, among, fetch, update_alike
 from trading import journal
 from trading.agents.integration import DjangoAgentAdapter, Handled
-from trading.desk import Desk, locked_desks, price_age, save_accounts, update_alike
+from trading.desk import Desk, desks_of, price_age, save_accounts
 from trading.models import Account, AgentType, Decision, Message
 
 FAILURE = "error"
+
+# What explains a decision is long, and not asked for here.
+DECISION = Columns(Decision, without=["explanation", "reasoning"])
 
 Quotes = Callable[[Symbol, str, datetime], Price | None]
 """The first price of a symbol at an interval after a moment, or None while there is none."""
@@ -49,16 +53,14 @@ class ExecutionAgent:
         self.quotes = quotes
         self.adapter = adapter or DjangoAgentAdapter(AgentType.EXECUTION)
         self.adapter.give_up = self.give_up
+        self.activity = journal.Activity(AgentType.EXECUTION)
 
     def work(self) -> int:
         return self.adapter.work(self.handle)
 
     def handle(self, messages: Sequence[Message]) -> Handled:
         """The decisions of a batch, each under the lock of its account."""
-        desks = {
-            desk.account.pk: desk
-            for desk in locked_desks(Account.objects.filter(pk__in={message.account_id for message in messages}))
-        }
+        desks = {desk.account.pk: desk for desk in desks_of({message.account_id for message in messages})}
         decisions = _decisions_of(messages)
         handled, done, counter = Handled(), [], Counter(self.quotes)
         for message in messages:
@@ -75,14 +77,14 @@ class ExecutionAgent:
             decision.executed_at = now
         update_alike(done, "status", "reason_code", "executed_at")
         save_accounts(desks.values())
-        journal.active(AgentType.EXECUTION, [desk.account for desk in desks.values()])
+        self.activity.tell([desk.account for desk in desks.values()])
         return handled
 
     def _carry_out(
         self, desk: Desk, message: Message, decision: Decision, price: Price, instrument: Instrument
     ) -> Message:
-        rules = desk.rules(instrument)
-        quote = Quote(instrument.price(price.price), price_age(decision.close_time, price.time))
+        rules = desk.rules(instrument, price.oldest_seconds)
+        quote = Quote(instrument.price(price.price), price_age(decision.close_time, price))
         desk.begin_day(price.time.date())
         made = _made(decision)
         result: Order | Fill | Refusal = gate(made, desk.book(), desk.standing(made.symbol, quote.price), quote, rules)
@@ -120,8 +122,9 @@ class ExecutionAgent:
 
 def _decisions_of(messages: Sequence[Message]) -> dict[int, Decision]:
     symbols = {message.payload["decision_id"]: message.symbol for message in messages}
-    # What explains them is long, and not asked for here.
-    decisions = Decision.objects.defer("explanation", "reasoning").in_bulk(list(symbols))
+    chosen, parameters = among("id", symbols)
+    rows = fetch(f"SELECT {DECISION.of('trading_decision')} FROM trading_decision WHERE {chosen}", parameters)  # noqa: S608
+    decisions = {decision.pk: decision for decision in map(DECISION.row, rows)}
     for key, decision in decisions.items():
         decision.symbol = symbols[key]
     return decisions

@@ -1,22 +1,25 @@
 """The only code that claims, publishes and completes messages.
 
-A claim is a conditional UPDATE, and its row count is believed: that is right on both databases. SKIP LOCKED only spares
-workers on PostgreSQL from waiting for each other. Claim, effects, outgoing messages and `processed_at` commit together,
-so a crash at any line leaves everything or nothing.
+A claim is a conditional UPDATE, and the rows that it returns are believed: that is right on both databases. SKIP LOCKED
+only spares workers on PostgreSQL from waiting for each other. Claim, effects, outgoing messages and `processed_at`
+commit together, so a crash at any line leaves everything or nothing.
 """
 
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
+from time import monotonic
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from market.models import Symbol
+from market.statements import Columns, Inserted, among, fetch, written_together
 from trading.models import Account, AgentType, Message
 
 logger = logging.getLogger(__name__)
@@ -25,6 +28,8 @@ BATCH = 500
 MOST_ATTEMPTS = 5
 DEFER_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
+# What an instrument is traded in hardly ever changes; a change is seen this much later.
+SYMBOLS_KEPT_SECONDS = 1.0
 
 # The database's trouble and not the message's: nothing has happened, and the next sweep tries again.
 OUTAGES = (OperationalError, InterfaceError)
@@ -38,6 +43,28 @@ class Handled:
     deferred: list[Message] = field(default_factory=list)
 
 
+MESSAGE = Columns(Message)
+SYMBOL = Columns(Symbol)
+PUBLISH = Inserted(Message, "ON CONFLICT DO NOTHING")
+
+# The candidates are a step of their own: inlined, PostgreSQL could look for them, and lock them, more than once.
+CLAIM = """
+WITH free AS MATERIALIZED (
+    SELECT id FROM trading_message AS waiting
+    WHERE processed_at IS NULL AND parked_at IS NULL AND {waiting} ORDER BY id LIMIT %s {skip}
+)
+UPDATE trading_message SET processed_at = %s
+WHERE id IN (SELECT id FROM free) AND processed_at IS NULL AND parked_at IS NULL RETURNING {columns}
+"""
+
+# A candle is decided on only when the candle before it, and all that was decided on it, is done.
+IN_TURN = """NOT EXISTS (
+    SELECT 1 FROM trading_message AS ahead
+    WHERE ahead.processed_at IS NULL AND ahead.parked_at IS NULL
+    AND ahead.symbol_id = waiting.symbol_id AND ahead.interval = waiting.interval
+    AND (ahead.id < waiting.id OR ahead.type = 'TRADE_DECISION')
+)"""
+
 Handler = Callable[[Sequence[Message]], Handled]
 GiveUp = Callable[[Message, Exception], list[Message]]
 """What is to be said about a message that is parked."""
@@ -50,6 +77,8 @@ class DjangoAgentAdapter:
         self.agent = agent
         self.wake = wake
         self.give_up: GiveUp | None = None
+        self._symbols: dict[int, Symbol] = {}
+        self._symbols_read = 0.0
 
     def message(
         self,
@@ -82,16 +111,17 @@ class DjangoAgentAdapter:
     def publish(self, messages: Iterable[Message]) -> None:
         """Writes messages; one whose key stands already is left as it is. Wakes the recipients after the commit."""
         messages = list(messages)
-        Message.objects.bulk_create(messages, ignore_conflicts=True)
-        for recipient in sorted({message.recipient for message in messages if message.recipient}):
-            self._wake(recipient)
+        PUBLISH.insert(messages)
+        self._wake_recipients(messages)
 
     def send_message(self, to_agent: str, message_type: str, payload: dict[str, Any], **details: Any) -> Message:
-        """Writes one message, or finds the one that stands under its key already."""
+        """Writes one message, or finds the one that stands under its key already. One statement, so it may stand
+        outside of a transaction.
+        """
         message = self.message(to_agent, message_type, payload, **details)
-        with transaction.atomic():
-            self.publish([message])
-        return Message.objects.get(key=message.key)
+        written = PUBLISH.insert_with_keys([message])
+        self._wake_recipients([message])
+        return message if written else Message.objects.get(key=message.key)
 
     def work(self, handle: Handler, limit: int = BATCH) -> int:
         """Claims what waits, has it handled and publishes the outcome, in one transaction. How many were claimed.
@@ -100,7 +130,7 @@ class DjangoAgentAdapter:
         """
         claimed: list[Message] = []
         try:
-            with transaction.atomic():
+            with transaction.atomic(), written_together():
                 claimed = self._claim(limit)
                 self._complete(claimed, handle)
             return len(claimed)
@@ -117,14 +147,14 @@ class DjangoAgentAdapter:
 
     def work_on(self, message: Message, handle: Handler) -> bool:
         """Has one message handled at once if it is its turn, under the rules of `work`. Errors are the caller's."""
-        with transaction.atomic():
+        with transaction.atomic(), written_together():
             claimed = self._claim(1, only=message.pk, in_turn=True)
             self._complete(claimed, handle)
         return bool(claimed)
 
     def _work_alone(self, message: Message, handle: Handler) -> None:
         try:
-            with transaction.atomic():
+            with transaction.atomic(), written_together():
                 self._complete(self._claim(1, only=message.pk), handle)
         except OUTAGES:
             raise
@@ -143,27 +173,20 @@ class DjangoAgentAdapter:
 
     def _claim(self, limit: int, only: int | None = None, in_turn: bool = False) -> list[Message]:
         now = timezone.now()
-        candidates = self._waiting(now) if only is None or in_turn else Message.objects.all()
+        wanted, parameters = ["recipient = %s"], list[Any]([self.agent])
+        if only is None or in_turn:
+            wanted, parameters = [*wanted, "available_at <= %s"], [*parameters, now]
+            wanted += [IN_TURN] if self.agent == AgentType.DECISION_MAKER else []
         if only is not None:
-            candidates = candidates.filter(pk=only)
-        if connection.features.has_select_for_update_skip_locked:
-            candidates = candidates.select_for_update(skip_locked=True, of=("self",))
-        keys = list(candidates.order_by("pk").values_list("pk", flat=True)[:limit])
-        if not keys:
-            return []
-        claimed = Message.objects.filter(pk__in=keys, processed_at__isnull=True).update(processed_at=now)
-        if claimed != len(keys):
-            raise RuntimeError(f"{self.agent}: {len(keys)} messages were free, {claimed} could be claimed")
-        return list(Message.objects.filter(pk__in=keys).select_related("symbol").order_by("pk"))
-
-    def _waiting(self, now: datetime) -> "QuerySet[Message]":
-        waiting = _open().filter(recipient=self.agent, available_at__lte=now)
-        if self.agent != AgentType.DECISION_MAKER:
-            return waiting
-        # A candle is decided on only when the candle before it, and all that was decided on it, is done.
-        ahead = Q(pk__lt=OuterRef("pk")) | Q(type=Message.Type.TRADE_DECISION)
-        same_market = _open().filter(symbol=OuterRef("symbol"), interval=OuterRef("interval"))
-        return waiting.filter(~Exists(same_market.filter(ahead)))
+            wanted, parameters = [*wanted, "id = %s"], [*parameters, only]
+        sql = CLAIM.format(
+            waiting=" AND ".join(wanted),
+            skip="FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else "",
+            columns=MESSAGE.of("trading_message"),
+        )
+        claimed = sorted((MESSAGE.row(row) for row in fetch(sql, [*parameters, limit, now])), key=lambda row: row.pk)
+        self._give_symbols(claimed)
+        return claimed
 
     def _failed(self, message: Message, error: Exception) -> None:
         attempts = message.attempts + 1
@@ -181,10 +204,26 @@ class DjangoAgentAdapter:
                 self.publish(self.give_up(message, error))
         logger.error("%s: message %s failed (attempt %s)", self.agent, message.pk, attempts, exc_info=error)
 
-    def _wake(self, recipient: str) -> None:
-        if self.wake is not None:
-            wake = self.wake
-            transaction.on_commit(lambda: wake(recipient))
+    def _wake_recipients(self, messages: Sequence[Message]) -> None:
+        if (wake := self.wake) is not None:
+            for recipient in sorted({message.recipient for message in messages if message.recipient}):
+                transaction.on_commit(partial(wake, recipient))
+
+    def _give_symbols(self, messages: Sequence[Message]) -> None:
+        unknown = {message.symbol_id for message in messages} - self._symbols.keys()
+        if unknown or monotonic() - self._symbols_read > SYMBOLS_KEPT_SECONDS:
+            self._symbols = symbols_of({message.symbol_id for message in messages})
+            self._symbols_read = monotonic()
+        for message in messages:
+            message.symbol = self._symbols[message.symbol_id]
+
+
+def symbols_of(keys: Collection[int]) -> dict[int, Symbol]:
+    if not keys:
+        return {}
+    chosen, parameters = among("id", keys)
+    rows = fetch(f"SELECT {SYMBOL.of('market_symbol')} FROM market_symbol WHERE {chosen}", parameters)  # noqa: S608
+    return {symbol.pk: symbol for symbol in map(SYMBOL.row, rows)}
 
 
 def waiting_markets(agent: str) -> list[tuple[Symbol, str]]:

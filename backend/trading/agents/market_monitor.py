@@ -1,29 +1,37 @@
 """The Market Monitor: closed candles in, MARKET_SNAPSHOT messages out. It knows no account."""
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
 
 import pandas as pd
 from django.db import transaction
 
 from engine.indicators import WINDOW
-from engine.snapshot import Snapshot, market_frame, snapshot_at
+from engine.snapshot import Snapshot, newest_snapshot
 from market.instruments import inferred_tick
 from market.models import Symbol
 from market.selectors import latest_candles
 from market.services import store_candles
+from market.sessions import times_of
 from market.sources.replay import ReplaySource
+from market.window import CandleWindow
 from trading.agents.integration import DjangoAgentAdapter
 from trading.models import AgentType, Message
+
+Facts = Mapping[str, Any]
+NO_FACTS: Facts = {}
 
 # More than any first history of a replay, so that the price step is read from all of it.
 TICK_CANDLES = 5000
 
 
 class MarketMonitor:
-    """Watches one market: a symbol at an interval."""
+    """Watches markets: symbols at an interval."""
 
     def __init__(self, adapter: DjangoAgentAdapter | None = None) -> None:
         self.adapter = adapter or DjangoAgentAdapter(AgentType.MARKET_MONITOR)
+        self._windows: dict[tuple[int, str], CandleWindow] = {}
 
     def observe(self, symbol: Symbol, interval: str, source: ReplaySource) -> Message | None:
         """Takes what has closed since the last look and tells about the newest candle. None when nothing has."""
@@ -32,19 +40,28 @@ class MarketMonitor:
 
     def fresh(self, symbol: Symbol, interval: str, source: ReplaySource) -> pd.DataFrame:
         """What has closed since the newest stored candle; an empty frame when nothing has."""
-        self.prepare(symbol, interval, source)
-        return source.closed_after(latest_candles(symbol, interval, 1).index[-1].to_pydatetime())
+        known = self._windows.get((symbol.pk, interval))
+        if known is None:
+            self.prepare(symbol, interval, source)
+            known = CandleWindow.stored(symbol, interval, WINDOW)
+            self._keep(symbol, interval, known)
+        # Where another process has stored that candle already, `tell` finds out.
+        return source.closed_after(known.newest)
 
-    def tell(self, symbol: Symbol, interval: str, fresh: pd.DataFrame, source_name: str) -> Message | None:
+    def tell(
+        self, symbol: Symbol, interval: str, fresh: pd.DataFrame, source_name: str, facts: Facts = NO_FACTS
+    ) -> Message | None:
         """Stores candles and the snapshot of the newest; None while the indicators are warming up.
+
+        `facts` are told with the snapshot: what a live market is known by, and no model is asked about.
 
         A candle and its snapshot are stored together: after a crash between the two there would be a candle that no
         agent was told about.
         """
         with transaction.atomic():
             store_candles(symbol, interval, fresh, source_name)
-            snapshot = self.snapshot(symbol, interval, fresh.index[-1])
-            return None if snapshot is None else self._tell(symbol, interval, snapshot)
+            snapshot = self._snapshot(symbol, interval, fresh)
+            return None if snapshot is None else self._tell(symbol, interval, snapshot, facts)
 
     @transaction.atomic
     def prepare(self, symbol: Symbol, interval: str, source: ReplaySource) -> None:
@@ -52,27 +69,38 @@ class MarketMonitor:
         known = latest_candles(symbol, interval, 1)
         if known.empty:
             store_candles(symbol, interval, source.history(), source.name)
+        self.learn_tick(symbol, interval)
+
+    def learn_tick(self, symbol: Symbol, interval: str) -> None:
+        """The price step, where the venue has not stated it, as the stored prices show it."""
         if symbol.price_tick is None:
             # Once, from the past only: a tick that moved with the data would change prices after the fact.
             tick = inferred_tick(latest_candles(symbol, interval, TICK_CANDLES))
             Symbol.objects.filter(pk=symbol.pk, price_tick=None).update(price_tick=tick)
             symbol.refresh_from_db(fields=["price_tick"])
 
-    def snapshot(self, symbol: Symbol, interval: str, open_time: pd.Timestamp) -> Snapshot | None:
-        """The market at the close of a stored candle; None while the indicators are warming up."""
-        window = latest_candles(symbol, interval, WINDOW, end=_just_after(open_time))
-        return snapshot_at(market_frame(window), -1, symbol.symbol, interval)
+    def _snapshot(self, symbol: Symbol, interval: str, fresh: pd.DataFrame) -> Snapshot | None:
+        """The market at the close of the last of these candles, which are stored; None while it is warming up."""
+        newest: datetime = fresh.index[-1].to_pydatetime()
+        window = self._windows.pop((symbol.pk, interval), None)
+        if window is not None:
+            times = times_of(fresh.index)
+            window = window.followed_by(times, fresh.to_numpy()) if window.times[-1] < times[0] else None
+        if window is None or not window.is_stored(symbol, interval):
+            window = CandleWindow.stored(symbol, interval, WINDOW, end=newest + timedelta(microseconds=1))
+        self._keep(symbol, interval, window)
+        return newest_snapshot(window.columns, newest, symbol.symbol, interval)
 
-    def _tell(self, symbol: Symbol, interval: str, snapshot: Snapshot) -> Message:
+    def _keep(self, symbol: Symbol, interval: str, window: CandleWindow) -> None:
+        """From the commit on: until then its newest candle may still come to nothing."""
+        transaction.on_commit(lambda: self._windows.update({(symbol.pk, interval): window}))
+
+    def _tell(self, symbol: Symbol, interval: str, snapshot: Snapshot, facts: Facts) -> Message:
         return self.adapter.send_message(
             AgentType.DECISION_MAKER,
             Message.Type.MARKET_SNAPSHOT,
-            snapshot.to_json(),
+            {**snapshot.to_json(), **facts},
             key=f"snapshot:{symbol.symbol}:{interval}:{snapshot.close_time:%Y%m%dT%H%M}",
             symbol=symbol,
             interval=interval,
         )
-
-
-def _just_after(open_time: pd.Timestamp) -> datetime:
-    return (open_time + pd.Timedelta(microseconds=1)).to_pydatetime()

@@ -128,7 +128,7 @@ class StatusView(BookMixin, APIView):
     @extend_schema(responses=AgentStateSerializer(many=True))
     def get(self, request: Request) -> Response:
         """The three agents in the order market, decision, execution."""
-        return Response(AgentStateSerializer(selectors.agent_states(self.account), many=True).data)
+        return Response(AgentStateSerializer(selectors.agent_status(self.account), many=True).data)
 
 
 class DetailView(BookMixin, APIView):

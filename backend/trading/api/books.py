@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import msgspec
 from django.db.models import QuerySet
 from django.utils.functional import cached_property
 from django_filters import rest_framework as filters
+from rest_framework import generics
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from market.models import Symbol
 from trading.models import Account
@@ -28,9 +31,40 @@ class BookMixin:
 class BookPages(Pages):
     """Finds the keys of a page first: the database skips rows in the index and joins only those that are shown."""
 
-    def paginate_queryset(self, rows: Any, request: Request, view: Any = None) -> list[Any]:
+    def paginate_queryset(self, rows: Any, request: Request, view: Any = None) -> Any:
+        self.view = view
         keys = super().paginate_queryset(rows.values_list("pk", flat=True), request, view)
-        return list(rows.filter(pk__in=keys))
+        return rows.filter(pk__in=keys)
+
+    def get_count(self, rows: Any) -> int:
+        count: int = self.view.counted(rows)
+        return count
+
+
+class BookList(BookMixin, generics.ListAPIView):
+    """A list whose rows are written straight from columns.
+
+    With models and serializers a page of 500 rows takes five times as long. The serializer stays the one definition of
+    a row, for single rows and the schema; a test compares the two.
+    """
+
+    pagination_class = BookPages
+
+    def counted(self, rows: "QuerySet[Any]") -> int:
+        return rows.count()
+
+    def written(self, rows: "QuerySet[Any]") -> list[dict[str, Any]]:
+        """The rows as the serializer would write them, in their order."""
+        raise NotImplementedError
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(self.written(page))
+
+
+def stored_json(text: str | None) -> msgspec.Raw | None:
+    """JSON that the database gave as text: it goes out as it is, and is not read and written again."""
+    return None if text is None else msgspec.Raw(text.encode())
 
 
 class SymbolFilters(filters.FilterSet):

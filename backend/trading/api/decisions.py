@@ -2,16 +2,19 @@
 
 from typing import Any
 
+from django.db.models.fields.json import KeyTextTransform
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema, extend_schema_field, inline_serializer
 from rest_framework import generics, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from trading.api.books import BookMixin, BookPages, SymbolFilters
+from engine.features import FEATURES
+from engine.reasons import RuleCode
+from trading.api.books import BookList, BookMixin, SymbolFilters, stored_json
 from trading.api.inputs import IdField, body
 from trading.api.messages import MessageSerializer
-from trading.api.numbers import PercentField, ShareField, percent_of
+from trading.api.numbers import PercentField, ShareField, percent_of, share
 from trading.api.trades import OrderSerializer, TradeSerializer
 from trading.models import Decision
 from trading.on_demand import decide_now
@@ -24,6 +27,42 @@ class ProbabilitiesSerializer(serializers.Serializer[Any]):
     SELL = serializers.FloatField()
     HOLD = serializers.FloatField()
     BUY = serializers.FloatField()
+
+
+class RuleSerializer(serializers.Serializer[Any]):
+    code = serializers.ChoiceField(choices=[code.value for code in RuleCode])
+    threshold = serializers.FloatField()
+    text = serializers.CharField()
+
+
+FlipSerializer = inline_serializer(
+    "Flip",
+    {
+        "feature": serializers.ChoiceField(choices=list(FEATURES)),
+        "from": serializers.FloatField(),
+        "to": serializers.FloatField(),
+        "distance": serializers.FloatField(help_text="In usual changes of the feature."),
+        "decision": serializers.ChoiceField(choices=ACTIONS),
+        "probabilities": ProbabilitiesSerializer(),
+    },
+    allow_null=True,
+    required=False,
+    help_text="The smallest change of one feature that would have changed the decision; null where no single one does.",
+)
+
+
+class ExplanationSerializer(serializers.Serializer[Any]):
+    """`base` and the contributions to a class add up to its raw probability, before calibration."""
+
+    raw_probabilities = ProbabilitiesSerializer(required=False)
+    base = ProbabilitiesSerializer(required=False)
+    contributions = serializers.DictField(
+        child=serializers.ListField(child=serializers.FloatField()),
+        required=False,
+        help_text="To SELL, HOLD and BUY: 14 numbers each, in the order of `features`.",
+    )
+    rule = RuleSerializer(help_text="The comparison that fired.")
+    flip = FlipSerializer
 
 
 class MetadataSerializer(serializers.Serializer[Any]):
@@ -41,7 +80,10 @@ class MetadataSerializer(serializers.Serializer[Any]):
     contributions = serializers.DictField(
         child=serializers.FloatField(),
         allow_null=True,
-        help_text="How much each of the 14 inputs moved the answer; null where the model was not asked to explain it.",
+        help_text="How much each of the 14 inputs moved the probability of the decision, by name.",
+    )
+    explanation = ExplanationSerializer(
+        required=False, allow_null=True, help_text="One decision only, and not in lists: all that made it what it is."
     )
     indicators = serializers.DictField(child=serializers.FloatField())
     analysis = serializers.DictField(help_text="Trend, strength and signals.")
@@ -65,6 +107,7 @@ class MetadataField(serializers.Field):
             "price": decision.price,
             "features": explanation.get("features"),
             "contributions": explanation.get("contributions"),
+            "explanation": explanation.get("explanation"),
             "indicators": market["indicators"],
             "analysis": market["analysis"],
         }
@@ -150,12 +193,37 @@ class DecisionMixin(BookMixin):
         return decisions_of(self.account)
 
 
-class DecisionList(DecisionMixin, generics.ListAPIView):
+# What a row of the list is written from: columns, and the parts of the metadata that are stored as JSON.
+SYMBOL_COLUMNS = ("id", "symbol_id", "symbol__symbol", "symbol__name")
+COLUMNS = (
+    *SYMBOL_COLUMNS,
+    "action",
+    "confidence",
+    "reasoning",
+    "interval",
+    "close_time",
+    "created_at",
+    "status",
+    "executed_at",
+    "reason_code",
+)
+METADATA = ("model_type", "model_version", "risk_score", "quantity", "price")
+STORED = {
+    **{name: KeyTextTransform(name, "explanation") for name in ("probabilities", "features", "contributions")},
+    **{name: KeyTextTransform(name, "snapshot__payload") for name in ("indicators", "analysis")},
+}
+
+
+class DecisionList(DecisionMixin, BookList):
     """Decisions, newest first."""
 
     filterset_class = DecisionFilters
-    pagination_class = BookPages
     error_statuses = (404, 409, 503)
+
+    def written(self, rows: Any) -> list[dict[str, Any]]:
+        # What a model shows or defers is of no use for plain columns.
+        plain = rows.select_related(None).defer(None).annotate(**STORED)
+        return [_written(row) for row in plain.values_list(*COLUMNS, *METADATA, *STORED, named=True)]
 
     @extend_schema(
         request=WantedDecisionSerializer, responses={201: DecisionSerializer, 200: DecisionSerializer}, filters=False
@@ -168,6 +236,25 @@ class DecisionList(DecisionMixin, generics.ListAPIView):
         symbol = followed_symbol(self.account, pk=body(WantedDecisionSerializer, request)["symbol_id"])
         made = decide_now(self.account, symbol)
         return Response(DecisionSerializer(made.decision).data, status=201 if made.is_new else 200)
+
+
+def _written(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "symbol": row.symbol__symbol,
+        "symbol_id": row.symbol_id,
+        "symbol_name": row.symbol__name,
+        "decision": row.action,
+        "confidence": share(row.confidence),
+        "reasoning": row.reasoning,
+        "metadata": {
+            **{name: getattr(row, name) for name in METADATA},
+            **{name: stored_json(getattr(row, name)) for name in STORED},
+        },
+        **{name: getattr(row, name) for name in ("interval", "close_time", "created_at", "status")},
+        "executed_at": row.executed_at,
+        "reason_code": row.reason_code,
+    }
 
 
 class DecisionDetail(DecisionMixin, generics.RetrieveAPIView):

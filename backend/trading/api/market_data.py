@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 
 from engine.candles import INTERVALS
 from market.models import Candle
-from trading.api.books import BookMixin, SymbolFilters
+from trading.api.books import BookList, BookMixin, SymbolFilters
 from trading.api.inputs import IdField, SymbolQuery, body, query
 from trading.refresh import refresh_rows, request_refresh
 from trading.selectors import market_data as selectors
@@ -70,18 +70,27 @@ class MarketDataSerializer(serializers.ModelSerializer[Candle]):
 
     def get_age_seconds(self, candle: Candle) -> float:
         """How long ago that was."""
-        return round((timezone.now() - closing_time(candle)).total_seconds(), 3)
+        return age_seconds(closing_time(candle), timezone.now())
 
 
 def with_changes(candles: Iterable[Candle]) -> list[Candle]:
     """The candles with `change` and `change_percent`, at the cost of one query for all."""
     rows: list[Any] = list(candles)
-    closes = selectors.previous_closes(rows)
+    closes = selectors.previous_closes(row.pk for row in rows)
     for row in rows:
-        before = closes[row.pk]
-        row.change = None if before is None else round(row.close - before, PRICE_DIGITS)
-        row.change_percent = None if before is None else round(100 * (row.close - before) / before, PERCENT_DIGITS)
+        row.change, row.change_percent = changes(row.close, closes[row.pk])
     return rows
+
+
+def changes(close: float, before: float | None) -> tuple[float | None, float | None]:
+    """In money and in percent."""
+    if before is None:
+        return None, None
+    return round(close - before, PRICE_DIGITS), round(100 * (close - before) / before, PERCENT_DIGITS)
+
+
+def age_seconds(closed: datetime, now: datetime) -> float:
+    return round((now - closed).total_seconds(), 3)
 
 
 class MarketDataFilters(SymbolFilters):
@@ -116,13 +125,42 @@ class MarketDataMixin(BookMixin):
         return selectors.market_rows(self.account)
 
 
-class MarketDataList(MarketDataMixin, generics.ListAPIView):
+SYMBOL_COLUMNS = ("id", "symbol_id", "symbol__symbol", "symbol__name")
+COLUMNS = (*SYMBOL_COLUMNS, "interval", "open_time", "open", "high", "low", "close", "volume", "source")
+
+
+class MarketDataList(MarketDataMixin, BookList):
     """Stored candles of the followed symbols, newest first. Dates are about the open of a candle."""
 
     filterset_class = MarketDataFilters
 
-    def paginate_queryset(self: Any, queryset: "QuerySet[Candle]") -> list[Candle]:
-        return with_changes(self.paginator.paginate_queryset(queryset, self.request, view=self))
+    def written(self, rows: Any) -> list[dict[str, Any]]:
+        plain = list(rows.select_related(None).values_list(*COLUMNS, named=True))
+        closes, now = selectors.previous_closes(row.id for row in plain), timezone.now()
+        return [_written(row, closes[row.id], now) for row in plain]
+
+
+def _written(row: Any, before: float | None, now: datetime) -> dict[str, Any]:
+    closed = closing_time(row)
+    change, change_percent = changes(row.close, before)
+    return {
+        "id": row.id,
+        "symbol": row.symbol__symbol,
+        "symbol_id": row.symbol_id,
+        "symbol_name": row.symbol__name,
+        "interval": row.interval,
+        "price": row.close,
+        "volume": row.volume,
+        "high": row.high,
+        "low": row.low,
+        "open_price": row.open,
+        "change": change,
+        "change_percent": change_percent,
+        "open_time": row.open_time,
+        "timestamp": closed,
+        "source": row.source,
+        "age_seconds": age_seconds(closed, now),
+    }
 
 
 class MarketDataDetail(MarketDataMixin, generics.RetrieveAPIView):

@@ -2,15 +2,22 @@
 
 from typing import Any
 
+from django.db.models import TextField
+from django.db.models.functions import Cast
+from django.utils.functional import cached_property
 from django_filters import rest_framework as filters
 from rest_framework import generics, serializers
 
-from trading.api.books import BookMixin, SymbolFilters
+from trading.api.books import BookList, BookMixin, SymbolFilters, stored_json
 from trading.models import AgentType, Message
-from trading.selectors.messages import own_messages
+from trading.selectors.messages import OwnMessages, own_messages
 from web.filters import SinceFilter, UntilFilter
 
-NAMES = {AgentType.MARKET_MONITOR: "market", AgentType.DECISION_MAKER: "decision", AgentType.EXECUTION: "execution"}
+NAMES: dict[str, str] = {
+    AgentType.MARKET_MONITOR: "market",
+    AgentType.DECISION_MAKER: "decision",
+    AgentType.EXECUTION: "execution",
+}
 CHOICES = list(NAMES.values())
 
 
@@ -19,7 +26,7 @@ class AgentNameField(serializers.ChoiceField):
         super().__init__(choices=CHOICES, read_only=True, **options)
 
     def to_representation(self, value: str) -> str | None:
-        return NAMES[AgentType(value)] if value else None
+        return NAMES.get(value)
 
 
 class MessageSerializer(serializers.ModelSerializer[Message]):
@@ -41,9 +48,13 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
 
     def get_status(self, message: Message) -> str:
         """pending, processed, or parked after it failed too often."""
-        if message.processed_at:
-            return "processed"
-        return "parked" if message.parked_at else "pending"
+        return status_of(message)
+
+
+def status_of(message: Any) -> str:
+    if message.processed_at:
+        return "processed"
+    return "parked" if message.parked_at else "pending"
 
 
 class MessageFilters(SymbolFilters):
@@ -56,14 +67,43 @@ class MessageMixin(BookMixin):
     queryset = Message.objects.none()  # for the schema
     serializer_class = MessageSerializer
 
-    def get_queryset(self) -> Any:
+    @cached_property
+    def own(self) -> OwnMessages:
         return own_messages(self.account)
 
+    def get_queryset(self) -> Any:
+        return self.own.newest_first()
 
-class MessageList(MessageMixin, generics.ListAPIView):
+
+COLUMNS = ("id", "created_at", "sender", "recipient", "type", "caused_by_id", "correlation_id", "processed_at")
+
+
+class MessageList(MessageMixin, BookList):
     """The messages of this user's account, and the snapshots of the symbols that it follows; newest first."""
 
     filterset_class = MessageFilters
+
+    def counted(self, rows: Any) -> int:
+        return sum(self.filter_queryset(part).count() for part in self.own.parts())
+
+    def written(self, rows: Any) -> list[dict[str, Any]]:
+        plain = rows.annotate(said=Cast("payload", TextField()))
+        return [_written(row) for row in plain.values_list(*COLUMNS, "parked_at", "said", named=True)]
+
+
+def _written(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "timestamp": row.created_at,
+        "from": NAMES.get(row.sender),
+        "to": NAMES.get(row.recipient),
+        "type": row.type,
+        "payload": stored_json(row.said),
+        "caused_by": row.caused_by_id,
+        "correlation_id": row.correlation_id,
+        "processed_at": row.processed_at,
+        "status": status_of(row),
+    }
 
 
 class MessageDetail(MessageMixin, generics.RetrieveAPIView):

@@ -1,18 +1,27 @@
-"""/api/trading/models/: what the models were made of, and how good they were. Read-only."""
+"""/api/trading/models/: what the models were made of, how good they were, and the wish for a new one."""
 
+from dataclasses import replace
 from typing import Any
 
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import generics, serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from engine.candles import INTERVALS
-from learning.models import ModelVersion
+from learning.choice import ModelChoice
+from learning.models import ModelVersion, TrainingTask
 from learning.recipes import Algorithm
+from learning.requests import request_training
 from trading.api.books import BookMixin, SymbolFilters
-from trading.selectors.models import model_versions
+from trading.api.inputs import IdField, body
+from trading.selectors.models import model_versions, training_task
+from trading.selectors.symbols import followed_symbol
+from web.errors import Conflict
 
-BASELINES = ("majority_", "coin_")
+MOST_WAITING = 10
 
 
 class DataRangeSerializer(serializers.Serializer[Any]):
@@ -26,7 +35,13 @@ class ModelVersionSerializer(serializers.ModelSerializer[ModelVersion]):
     symbol_id = serializers.IntegerField()
     symbol_name = serializers.CharField(source="symbol.name")
     model_type = serializers.CharField(source="algorithm")
+    name = serializers.CharField(help_text="Model type, horizon and history, as settings choose it.")
+    status = serializers.ChoiceField(
+        choices=ModelVersion.Status.values, help_text="A champion decides; a challenger has to earn it."
+    )
     recipe = serializers.DictField(help_text="Everything that makes the model, its seed included.")
+    features = serializers.DictField(help_text="Form and version of the 14 inputs.")
+    calibration = serializers.DictField(help_text="The curves from what the trees say to what is decided on.")
     data_range = DataRangeSerializer(source="*")
     scores = serializers.SerializerMethodField()
     baselines = serializers.SerializerMethodField()
@@ -40,27 +55,34 @@ class ModelVersionSerializer(serializers.ModelSerializer[ModelVersion]):
             "symbol_name",
             "interval",
             "model_type",
+            "name",
+            "status",
             "recipe",
+            "features",
             "data_range",
             "scores",
             "baselines",
+            "calibration",
+            "artefact_hash",
             "content_hash",
             "created_at",
         ]
         read_only_fields = fields
 
-    @extend_schema_field(serializers.DictField(help_text="Out of sample; empty while the model has not been scored."))
+    @extend_schema_field(serializers.DictField(help_text="Out of sample; empty where the history was too short."))
     def get_scores(self, version: ModelVersion) -> dict[str, Any]:
-        return {name: value for name, value in version.scores.items() if not name.startswith(BASELINES)}
+        return {name: value for name, value in version.scores.items() if name != "baselines"}
 
-    @extend_schema_field(serializers.DictField(help_text="What the commonest class and a coin scored on those rows."))
+    @extend_schema_field(serializers.DictField(help_text="What could be had for nothing, on the same rows."))
     def get_baselines(self, version: ModelVersion) -> dict[str, Any]:
-        return {name: value for name, value in version.scores.items() if name.startswith(BASELINES)}
+        baselines: dict[str, Any] = version.scores.get("baselines", {})
+        return baselines
 
 
 class ModelFilters(SymbolFilters):
     interval = filters.ChoiceFilter(choices=[(name, name) for name in INTERVALS])
     model_type = filters.ChoiceFilter(field_name="algorithm", choices=[(it.value, it.value) for it in Algorithm])
+    status = filters.ChoiceFilter(choices=ModelVersion.Status.choices)
 
 
 class ModelMixin(BookMixin):
@@ -79,3 +101,69 @@ class ModelList(ModelMixin, generics.ListAPIView):
 
 class ModelDetail(ModelMixin, generics.RetrieveAPIView):
     """One model."""
+
+
+class TrainBody(serializers.Serializer[Any]):
+    symbol_id = IdField()
+    interval = serializers.ChoiceField(choices=list(INTERVALS), required=False, help_text="Default: of the settings.")
+    model_type = serializers.ChoiceField(
+        choices=[algorithm.value for algorithm in Algorithm], required=False, help_text="Default: of the settings."
+    )
+
+
+class TrainingSerializer(serializers.ModelSerializer[TrainingTask]):
+    symbol = serializers.CharField(source="symbol.symbol")
+    symbol_id = serializers.IntegerField()
+    model_type = serializers.CharField(source="choice.algorithm")
+    status = serializers.ChoiceField(choices=["queued", "running", "done", "failed"])
+    model_id = serializers.IntegerField(source="version_id", allow_null=True, help_text="Once it is done.")
+    error = serializers.CharField(help_text="Why it failed; empty otherwise.")
+
+    class Meta:
+        model = TrainingTask
+        fields = [
+            "task_id",
+            "status",
+            "symbol",
+            "symbol_id",
+            "interval",
+            "model_type",
+            "name",
+            "requested_at",
+            "started_at",
+            "finished_at",
+            "model_id",
+            "error",
+        ]
+        read_only_fields = fields
+
+
+class TrainView(BookMixin, APIView):
+    throttle_scope = "agents"
+    error_statuses = (404, 409)
+
+    @extend_schema(request=TrainBody, responses={202: TrainingSerializer})
+    def post(self, request: Request) -> Response:
+        """Ask for a model, with the horizon and the history of the settings. Poll the task.
+
+        It is trained on the stored history of the market, which is fetched first if there is none. The first model of
+        its name decides at once; a later one is a challenger. Asked twice while it waits, it is trained once.
+        """
+        wanted = body(TrainBody, request)
+        settings = self.account.settings
+        symbol = followed_symbol(self.account, pk=wanted["symbol_id"])
+        choice = ModelChoice.named(settings.model_name)
+        choice = replace(choice, algorithm=wanted.get("model_type", choice.algorithm))
+        market = {"symbol": symbol, "interval": wanted.get("interval", settings.interval), "name": str(choice)}
+        mine = TrainingTask.objects.filter(user=request.user.pk, finished_at=None)
+        task = mine.filter(**market).first()
+        if task is None and mine.count() >= MOST_WAITING:
+            raise Conflict(f"{MOST_WAITING} trainings of yours are waiting already.", "too_many_trainings")
+        return Response(TrainingSerializer(task or request_training(self.account.user, **market)).data, status=202)
+
+
+class TrainingTaskView(BookMixin, APIView):
+    @extend_schema(responses=TrainingSerializer)
+    def get(self, request: Request, task_id: str) -> Response:
+        """How far a training is."""
+        return Response(TrainingSerializer(training_task(self.account, task_id)).data)

@@ -38,7 +38,17 @@ class ShareField(PercentField):
     """A fraction of one, written as a percentage."""
 
     def to_representation(self, value: float) -> Decimal:
-        return super().to_representation(Decimal(repr(float(value))) * 100)
+        return share(value)
+
+
+def share(fraction: float) -> Decimal:
+    """A fraction of one in percent, with two places."""
+    return (Decimal(repr(float(fraction))) * 100).quantize(CENT, ROUND_HALF_EVEN)
+
+
+def amount(value: Decimal | None) -> Decimal | None:
+    """Money or a price as AmountField writes it."""
+    return None if value is None else with_places(value, 2)
 
 
 def with_places(value: Decimal, least: int) -> Decimal:

@@ -14,7 +14,7 @@ from trading.api.numbers import AmountField, PercentField, with_places
 from trading.api.positions import AccountSerializer, PositionSerializer
 from trading.api.trades import TradeSerializer
 from trading.models import EquityPoint
-from trading.selectors.equity import Course, course_of, equity_points, ratios
+from trading.selectors.equity import Course, course_of, equity_points, sharpe_ratio
 from trading.selectors.market_time import day_start, market_now
 from trading.selectors.portfolio import Value, activity, value_of
 from trading.selectors.positions import open_positions
@@ -84,13 +84,12 @@ class EquityCurve(BookMixin, generics.GenericAPIView):
         course = course_of(self.filter_queryset(equity_points(self.account)))
         # A period that was asked for begins where its first point stands.
         drawdown = course.drawdown(None if request.query_params.get("from_date") else value.initial)
-        found = ratios(self.account, course)
         shape: dict[str, Any] = {
             "initialBalance": value.initial,
             "currentBalance": value.balance,
             "maxDrawdown": drawdown and drawdown[0],
             "maxDrawdownPercent": drawdown and drawdown[1],
-            "sharpeRatio": found and found.sharpe,
+            "sharpeRatio": sharpe_ratio(course),
             "data": [],
         }
         return Response({**EquityCurveSerializer(shape).data, "data": points(course)})

@@ -12,9 +12,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from engine.orders import exact
-from trading.api.books import BookMixin, BookPages, SymbolFilters
+from trading.api.books import BookList, BookMixin, SymbolFilters
 from trading.api.inputs import IdField, body
-from trading.api.numbers import AmountField, ExactField, PercentField, percent_of
+from trading.api.numbers import AmountField, ExactField, PercentField, amount, percent_of, with_places
 from trading.api.trades import TradeSerializer
 from trading.by_hand import close_position
 from trading.models import Account, Position
@@ -22,11 +22,16 @@ from trading.selectors.portfolio import value_of, worth
 from trading.selectors.positions import positions_of
 
 
-def profit(position: Position) -> Decimal:
+def profit(position: Any) -> Decimal:
     """At the last mark while it is open; what its sales have earned once it is closed."""
     if position.closed_at is None:
         return worth(position.quantity, position.mark) - position.cost
-    return position.pnl
+    pnl: Decimal = position.pnl
+    return pnl
+
+
+def profit_percent(position: Any) -> Decimal | None:
+    return percent_of(profit(position), position.cost if position.closed_at is None else position.sold_cost)
 
 
 class PositionSerializer(serializers.ModelSerializer[Position]):
@@ -64,18 +69,17 @@ class PositionSerializer(serializers.ModelSerializer[Position]):
 
     @extend_schema_field(AmountField(help_text="The close at which it was last valued."))
     def get_currentPrice(self, position: Position) -> Decimal:
-        return AmountField().to_representation(exact(position.mark))
+        return with_places(exact(position.mark), 2)
 
     @extend_schema_field(
         AmountField(help_text="Open: what it would earn at the current price. Closed: what it earned.")
     )
     def get_pnl(self, position: Position) -> Decimal:
-        return AmountField().to_representation(profit(position))
+        return with_places(profit(position), 2)
 
     @extend_schema_field(PercentField(allow_null=True, help_text="Of what was paid for it, commission included."))
     def get_pnlPercent(self, position: Position) -> Decimal | None:
-        paid = position.cost if position.closed_at is None else position.sold_cost
-        return percent_of(profit(position), paid)
+        return profit_percent(position)
 
     def get_is_open(self, position: Position) -> bool:
         return position.closed_at is None
@@ -119,11 +123,47 @@ class PositionMixin(BookMixin):
         return positions_of(self.account)
 
 
-class PositionList(PositionMixin, generics.ListAPIView):
+SYMBOL_COLUMNS = ("id", "symbol_id", "symbol__symbol")
+COLUMNS = (
+    *SYMBOL_COLUMNS,
+    "quantity",
+    "cost",
+    "entry_price",
+    "mark",
+    "stop_loss",
+    "take_profit",
+    "pnl",
+    "sold_cost",
+    "opened_at",
+    "closed_at",
+)
+
+
+class PositionList(PositionMixin, BookList):
     """Positions, newest first; `is_open` shows only those that are open, or only those that are not."""
 
     filterset_class = PositionFilters
-    pagination_class = BookPages
+
+    def written(self, rows: Any) -> list[dict[str, Any]]:
+        return [_written(row) for row in rows.select_related(None).values_list(*COLUMNS, named=True)]
+
+
+def _written(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "symbol": row.symbol__symbol,
+        "symbol_id": row.symbol_id,
+        "quantity": with_places(row.quantity, 0),
+        "entryPrice": amount(row.entry_price),
+        "currentPrice": amount(exact(row.mark)),
+        "pnl": amount(profit(row)),
+        "pnlPercent": profit_percent(row),
+        "stopLoss": amount(row.stop_loss),
+        "takeProfit": amount(row.take_profit),
+        "openedAt": row.opened_at,
+        "closedAt": row.closed_at,
+        "is_open": row.closed_at is None,
+    }
 
 
 class PositionDetail(PositionMixin, generics.RetrieveAPIView):

@@ -73,6 +73,9 @@ class SettingsSerializer(serializers.Serializer[Any]):
     maxOpenPositions = OptionalCount()
     maxQuoteAgeSeconds = OptionalCount(highest=MOST_SECONDS, help_text="An older price is not traded on.")
     killSwitch = TrueOrFalseField(help_text="No entries at once; exits still go through.")
+    ruleBasedFallback = TrueOrFalseField(
+        help_text="Whether trend, RSI and MACD decide while no model can serve; else nothing is decided then."
+    )
     updatedAt = serializers.DateTimeField(read_only=True)
 
     def to_internal_value(self, data: Any) -> Any:

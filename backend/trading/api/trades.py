@@ -8,8 +8,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import generics, serializers
 
 from engine.orders import Reason
-from trading.api.books import BookMixin, BookPages, SymbolFilters
-from trading.api.numbers import AmountField, ExactField, PercentField, percent_of
+from trading.api.books import BookList, BookMixin, SymbolFilters
+from trading.api.numbers import AmountField, ExactField, PercentField, amount, percent_of, with_places
 from trading.models import AgentType, Order, Trade
 from trading.selectors.trades import trades_of
 from web.filters import SinceFilter, UntilFilter
@@ -28,6 +28,10 @@ class OrderSerializer(serializers.ModelSerializer[Order]):
         model = Order
         fields = ["id", "order_id", "action", "quantity", "requested_price", "reason", "created_at"]
         read_only_fields = fields
+
+
+def profit_percent(trade: Any) -> Decimal | None:
+    return None if trade.pnl is None or trade.cost is None else percent_of(trade.pnl, trade.cost)
 
 
 class TradeSerializer(serializers.ModelSerializer[Trade]):
@@ -74,7 +78,7 @@ class TradeSerializer(serializers.ModelSerializer[Trade]):
 
     @extend_schema_field(PercentField(allow_null=True, help_text="Of what was paid for the part that was sold."))
     def get_pnl_percent(self, trade: Trade) -> Decimal | None:
-        return None if trade.pnl is None or trade.cost is None else percent_of(trade.pnl, trade.cost)
+        return profit_percent(trade)
 
     @extend_schema_field(serializers.ChoiceField(choices=[AGENT]))
     def get_agent(self, trade: Trade) -> str:
@@ -95,11 +99,41 @@ class TradeMixin(BookMixin):
         return trades_of(self.account)
 
 
-class TradeList(TradeMixin, generics.ListAPIView):
+SYMBOL_COLUMNS = ("id", "symbol_id", "symbol__symbol", "symbol__name")
+COLUMNS = (*SYMBOL_COLUMNS, "action", "price", "quantity", "commission", "slippage", "pnl", "cost", "timestamp")
+ORDER_COLUMNS = ("order__requested_price", "order__client_order_id", "order__decision_id", "order__reason")
+
+
+class TradeList(TradeMixin, BookList):
     """Trades, newest first."""
 
     filterset_class = TradeFilters
-    pagination_class = BookPages
+
+    def written(self, rows: Any) -> list[dict[str, Any]]:
+        plain = rows.select_related(None).values_list(*COLUMNS, *ORDER_COLUMNS, named=True)
+        return [_written(row) for row in plain]
+
+
+def _written(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "symbol": row.symbol__symbol,
+        "symbol_id": row.symbol_id,
+        "symbol_name": row.symbol__name,
+        "action": row.action,
+        "price": amount(row.price),
+        "requested_price": amount(row.order__requested_price),
+        "quantity": with_places(row.quantity, 0),
+        "commission": amount(row.commission),
+        "slippage": amount(row.slippage),
+        "pnl": amount(row.pnl),
+        "pnl_percent": profit_percent(row),
+        "order_id": row.order__client_order_id,
+        "decision_id": row.order__decision_id,
+        "reason": row.order__reason,
+        "agent": AGENT,
+        "timestamp": row.timestamp,
+    }
 
 
 class TradeDetail(TradeMixin, generics.RetrieveAPIView):

@@ -25,5 +25,7 @@ urlpatterns = [
     path("settings/", settings.SettingsView.as_view(), name="settings"),
     path("models/", models.ModelList.as_view(), name="models"),
     path("models/<int:pk>/", models.ModelDetail.as_view(), name="model"),
+    path("models/train/", models.TrainView.as_view(), name="train-model"),
+    path("models/train/<str:task_id>/", models.TrainingTaskView.as_view(), name="training"),
     path("run-cycle/", cycle.RunCycleView.as_view(), name="run-cycle"),
 ]

@@ -1,16 +1,35 @@
 """How the agents of a user are doing."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils import timezone
 
-from trading.models import Account, AgentLog, AgentState, AgentType, Decision, Follow, Message, Position
+from market.source_states import source_states
+from trading.markets import Market
+from trading.models import (
+    Account,
+    AgentLog,
+    AgentState,
+    AgentType,
+    Decision,
+    Follow,
+    Message,
+    Position,
+    TradingSettings,
+)
 from trading.selectors.decisions import decisions_of
 from trading.selectors.symbols import followed_symbols
+from trading.staleness import is_late, newest_candles
 
 LOG_LINES = RECENT = 10
 ORDER = list(AgentType.values)
+
+
+def somebody_trades() -> bool:
+    return TradingSettings.objects.filter(status=TradingSettings.Status.RUNNING).exists()
 
 
 def agent_states(account: Account) -> list[AgentState]:
@@ -19,8 +38,59 @@ def agent_states(account: Account) -> list[AgentState]:
     return sorted(states, key=lambda state: ORDER.index(state.agent_type))
 
 
+def agent_status(account: Account) -> list[AgentState]:
+    """The same, with the states of the sources in the metadata of the Market Monitor."""
+    return [_with_sources(state) for state in agent_states(account)]
+
+
 def agent_state(account: Account, agent: str) -> AgentState:
-    return AgentState.objects.get(user=account.user_id, agent_type=agent)
+    return _with_sources(AgentState.objects.get(user=account.user_id, agent_type=agent))
+
+
+def sources() -> list[dict[str, Any]]:
+    """How each source of live prices is doing, as the last of those who asked it has found."""
+    return [
+        {
+            "name": row.name,
+            "state": row.state,
+            "failures": row.failures,
+            "lastError": row.last_error,
+            "lastSuccess": _spoken(row.last_success_at),
+            "lastFailure": _spoken(row.last_failure_at),
+            "retryAt": _spoken(row.retry_at),
+        }
+        for row in source_states()
+    ]
+
+
+def _with_sources(state: AgentState) -> AgentState:
+    """The Market Monitor of everybody asks the same sources: their states are not stored with each."""
+    if state.agent_type == AgentType.MARKET_MONITOR:
+        state.metadata = {**state.metadata, "sources": sources()}
+    return state
+
+
+def _markets(account: Account, now: datetime) -> list[dict[str, Any]]:
+    """The newest candle of each market that is traded, and its age."""
+    interval = account.settings.interval
+    follows = Follow.objects.filter(account=account, is_active=True).select_related("symbol").order_by("symbol__symbol")
+    markets = [Market(follow.symbol, interval) for follow in follows]
+    newest = newest_candles(markets)
+    return [
+        {
+            "symbol": market.symbol.symbol,
+            "source": candle.source,
+            "isLive": candle.is_live,
+            "ageSeconds": round(max(candle.age(now).total_seconds(), 0.0), 3),
+            "isLate": is_late(market, candle, now),
+        }
+        for market in markets
+        if (candle := newest.get(market))
+    ]
+
+
+def _spoken(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat().replace("+00:00", "Z")
 
 
 def agent_logs(account: Account, agent: str) -> "QuerySet[AgentLog]":
@@ -55,6 +125,8 @@ def current_state(account: Account) -> Mapping[str, Mapping[str, Any]]:
         AgentType.MARKET_MONITOR: {
             "timeframe": settings.interval,
             "symbols": list(active.values_list("symbol__symbol", flat=True)),
+            "markets": _markets(account, timezone.now()),
+            "sources": sources(),
         },
         AgentType.DECISION_MAKER: {
             "modelType": settings.model_type,

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
-from django.db.models import DecimalField, ExpressionWrapper, F, FloatField, Max, QuerySet, RowRange, Value, Window
+from django.db.models import ExpressionWrapper, F, FloatField, Max, QuerySet, RowRange, Value, Window
 from django.db.models.functions import Cast, Greatest, Mod, RowNumber
 
 from engine.indicators import Array
@@ -68,12 +68,23 @@ def _strided(points: "QuerySet[EquityPoint]", count: int, stride: int) -> "Query
 
 def _drawdown(points: "QuerySet[EquityPoint]", initial: Decimal | None) -> tuple[float, float]:
     """What `engine.metrics.max_drawdown` says, of all points, where there are too many to fetch."""
-    so_far = Window(Max("equity"), order_by="time", frame=RowRange(end=0))
-    peak = so_far if initial is None else Greatest(so_far, Value(initial, DecimalField()))
-    fall = points.annotate(peak=peak).annotate(fall=F("peak") - F("equity"))
-    share = ExpressionWrapper(100.0 * Cast("fall", FloatField()) / Cast("peak", FloatField()), FloatField())
+    # In floats, as where all are fetched: the database compares them several times as fast as its decimals.
+    equity = Cast("equity", FloatField())
+    peak = Window(Max(equity), order_by="time", frame=RowRange(end=0))
+    if initial is not None:
+        peak = Greatest(peak, Value(float(initial)), output_field=FloatField())
+    fall = points.annotate(peak=peak).annotate(fall=F("peak") - equity)
+    share = ExpressionWrapper(100.0 * F("fall") / F("peak"), FloatField())
     found = fall.annotate(share=share).aggregate(money=Max("fall"), percent=Max("share"))
-    return float(found["money"]), found["percent"]
+    return found["money"], found["percent"]
+
+
+def sharpe_ratio(course: Course) -> float | None:
+    """Annualised; None where it is not defined."""
+    if not course.times:
+        return None
+    equity = np.array(course.equity, dtype=np.float64)
+    return metrics(equity, np.zeros_like(equity), [], course.elapsed).sharpe
 
 
 def ratios(account: Account, course: Course) -> Metrics | None:

@@ -26,7 +26,7 @@ def market_rows(account: Account) -> "QuerySet[Candle]":
     return Candle.objects.filter(symbol__in=symbols).select_related("symbol").order_by("-open_time", "symbol")
 
 
-def previous_closes(candles: Iterable[Candle]) -> dict[int, float | None]:
+def previous_closes(keys: Iterable[int]) -> dict[int, float | None]:
     """The close of the candle before, by the id of each candle; None for the first of a series.
 
     Asked about the rows of a page: as a part of the page's own query it would be looked up for all rows skipped.
@@ -35,7 +35,7 @@ def previous_closes(candles: Iterable[Candle]) -> dict[int, float | None]:
         symbol=OuterRef("symbol"), interval=OuterRef("interval"), open_time__lt=OuterRef("open_time")
     )
     close = Subquery(before.order_by("-open_time").values("close")[:1], output_field=FloatField())
-    rows = Candle.objects.filter(pk__in=[candle.pk for candle in candles])
+    rows = Candle.objects.filter(pk__in=list(keys))
     return dict(rows.annotate(previous_close=close).values_list("pk", "previous_close"))
 
 
@@ -84,5 +84,6 @@ def _word(name: str, value: float) -> str | float | None:
     return WORDS[name].get(value) if name in WORDS else value
 
 
-def closing_time(candle: Candle) -> datetime:
-    return candle.open_time + interval_length(candle.interval)
+def closing_time(candle: Any) -> datetime:
+    closed: datetime = candle.open_time + interval_length(candle.interval)
+    return closed

@@ -1,9 +1,14 @@
-"""The models of what an account follows."""
+"""The models of what an account follows, and what became of all of them."""
 
-from django.db.models import QuerySet
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass
 
-from learning.models import ModelVersion
-from trading.models import Account
+from django.db.models import Count, QuerySet
+from django.http import Http404
+
+from learning.models import ModelVersion, Promotion, TrainingTask
+from trading.models import Account, Decision
 from trading.selectors.symbols import followed_symbols
 
 
@@ -11,3 +16,59 @@ def model_versions(account: Account) -> "QuerySet[ModelVersion]":
     """Newest first."""
     symbols = list(followed_symbols(account).values_list("pk", flat=True))
     return ModelVersion.objects.filter(symbol__in=symbols).select_related("symbol").order_by("-pk")
+
+
+def training_task(account: Account, task_id: str) -> TrainingTask:
+    """What the user of an account asked for. Raises Http404."""
+    try:
+        asked = TrainingTask.objects.filter(user=account.user_id, task_id=uuid.UUID(task_id))
+    except ValueError:
+        asked = TrainingTask.objects.none()
+    if (task := asked.select_related("symbol").first()) is None:
+        raise Http404("no such task")
+    return task
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """What became of the models of one name in a market. `decisions` counts those by each version, by content hash."""
+
+    symbol: str
+    interval: str
+    name: str
+    versions: list[ModelVersion]
+    changes: list[Promotion]
+    decisions: dict[str, int]
+
+    @property
+    def champion(self) -> ModelVersion | None:
+        return next((it for it in self.versions if it.status == ModelVersion.Status.CHAMPION), None)
+
+    @property
+    def challengers(self) -> list[ModelVersion]:
+        return [it for it in self.versions if it.status == ModelVersion.Status.CHALLENGER]
+
+
+def learning_of(symbol: str | None = None) -> list[Learning]:
+    """Every name in every market that a model was trained for, or in those of one symbol; newest version first."""
+    chosen = {} if symbol is None else {"symbol__symbol": symbol}
+    versions = ModelVersion.objects.filter(**chosen).select_related("symbol").order_by("-pk")
+    changes = list(Promotion.objects.filter(**chosen).select_related("version", "replaced").order_by("-pk"))
+    counted = Decision.objects.values("model_version").annotate(count=Count("pk")).order_by()
+    decisions = {row["model_version"]: row["count"] for row in counted}
+    found: dict[tuple[str, str, str], list[ModelVersion]] = defaultdict(list)
+    for version in versions:
+        found[version.symbol.symbol, version.interval, version.name].append(version)
+    return [
+        Learning(
+            *market,
+            versions=of_name,
+            changes=[it for it in changes if (it.symbol_id, it.interval, it.name) == _market(of_name[0])],
+            decisions={it.content_hash: decisions.get(it.content_hash, 0) for it in of_name},
+        )
+        for market, of_name in sorted(found.items())
+    ]
+
+
+def _market(version: ModelVersion) -> tuple[int, str, str]:
+    return version.symbol_id, version.interval, version.name

@@ -25,6 +25,7 @@ COLUMNS = {
     "maxOpenPositions": "max_open_positions",
     "maxQuoteAgeSeconds": "max_quote_age_seconds",
     "killSwitch": "kill_switch",
+    "ruleBasedFallback": "rule_based_fallback",
 }
 
 # What the platform does whatever is asked: nothing is bought on credit, and sources are tried in one fixed order.

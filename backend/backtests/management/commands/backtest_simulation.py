@@ -38,7 +38,7 @@ ARGUMENTS = {
     "start": "first UTC day (or ISO 8601 time) of the test; without it a trained model keeps the first third of the "
     "file as history, and sma_cross starts at once",
     "end": "last UTC day (or time) of the test, included; without it the end of the file",
-    "model": "random_forest, gradient_boosting, or sma_cross, a rule to hold them against",
+    "model": "random_forest, gradient_boosting, hist_gradient_boosting, or sma_cross, a rule to hold them against",
     "initial_balance": "cash at the start",
     "confidence": "the probability that BUY or SELL has to reach, 0 to 1",
     "retrain_every": "candles between trainings, 0 trains once (default: an eighth of the history, at least 250)",

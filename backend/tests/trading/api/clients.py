@@ -5,6 +5,8 @@ import pytest
 from accounts.models import User
 from tests.api import api_client, make_user
 from tests.trading.api.markets import Played, playing
+from trading.models import Account
+from trading.services import open_account
 
 
 @pytest.fixture(autouse=True)
@@ -15,6 +17,11 @@ def quickly(quick_passwords, unthrottled) -> None:
 @pytest.fixture
 def user(db) -> User:
     return make_user()
+
+
+@pytest.fixture
+def account(user: User) -> Account:
+    return open_account(user)
 
 
 @pytest.fixture

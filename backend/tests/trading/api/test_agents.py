@@ -117,6 +117,7 @@ def test_an_older_snapshot_goes_first(client, user, played):
 def test_without_a_snapshot_or_a_model_it_says_so(client, played):
     address, wanted = AGENTS + "decision-maker/", {"symbol_id": played.symbol.pk}
     assert problem(client.post(address, wanted)) == (409, "no_snapshot")
+    body(client.patch(API + "settings/", {"ruleBasedFallback": False}))
     played.predictor.answers.clear()
     played.observe()
     assert problem(client.post(address, wanted)) == (409, "no_model")
@@ -235,7 +236,7 @@ def test_details_cost_the_same_however_much_there_is(client, user, played, djang
     start_agents(account_of(user))
     for turns in (2, 8):
         played.turn(turns)
-        with django_assert_num_queries(14):
+        with django_assert_num_queries(18):
             client.get(AGENTS + "detail/")
 
 

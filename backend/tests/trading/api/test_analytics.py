@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 
 from engine.metrics import metrics
-from tests.api import api_client, make_user
 from tests.trading.api.books import NOON, Book, hours, make_trade
 from trading.models import EquityPoint, Trade
-from trading.services import open_account
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_passwords", "unthrottled")]
 ANALYTICS = "/api/trading/analytics/"
@@ -16,16 +14,6 @@ UNDEFINED = {
     *("avgWin", "avgLoss", "winLossRatio", "exposurePercent"),
 }
 DEFINED = {"totalReturn", "returnPercent", "totalTrades", "winningTrades", "losingTrades", "totalCommission"}
-
-
-@pytest.fixture
-def account():
-    return open_account(make_user("ann@example.com"))
-
-
-@pytest.fixture
-def client(account):
-    return api_client(account.user)
 
 
 def test_what_cannot_be_computed_is_null(client):

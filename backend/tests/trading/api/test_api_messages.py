@@ -87,5 +87,5 @@ def test_a_list_costs_the_same_however_long(client, user, count, django_assert_n
         for n in range(count // 2)
         for number, account in enumerate(accounts)
     )
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(7):
         assert len(results(client.get(MESSAGES))) == count // 2 * 2

@@ -6,7 +6,7 @@ from django.db.models import F
 
 from learning.choice import DEFAULT_HORIZON, ModelChoice, RecipeError
 from learning.models import ModelVersion
-from learning.serving import newest_version
+from learning.selectors import newest_version
 from market.models import Candle, Symbol
 from tests.api import problem
 from tests.trading.api.markets import API, BUY, HOLD, NONSENSE, SELL, account_of, body
@@ -40,6 +40,7 @@ DEFAULTS = {
     "maxOpenPositions": None,
     "maxQuoteAgeSeconds": None,
     "killSwitch": False,
+    "ruleBasedFallback": True,
     "maxLeverage": 1,
     "dataProvider": "auto",
 }
@@ -87,6 +88,7 @@ SOUND = {
     "maxOpenPositions": [None, 0],
     "maxQuoteAgeSeconds": [None, 0],
     "killSwitch": [True],
+    "ruleBasedFallback": [True],
     "speed": [0, 1.5],
     "confidenceThreshold": [0],
     "initialBalance": [1.5],
@@ -168,6 +170,16 @@ def test_the_kill_switch_lets_exits_through(client, user, played):
     assert not Position.objects.filter(closed_at=None).exists()
 
 
+def test_rules_decide_for_want_of_a_model_only_where_they_are_wanted(client, user, played):
+    played.predictor.answers.clear()
+    change(client, status="running", ruleBasedFallback=False)
+    played.turn()
+    assert not Decision.objects.exists()
+    change(client, ruleBasedFallback=True)
+    played.turn()
+    assert Decision.objects.get().model_type == "rule_based"
+
+
 def test_the_timeframe_says_which_market_is_traded(client, user, played):
     change(client, status="running", timeframe="1d")
     assert {market.interval for market in watched_markets()} == {"1d"}
@@ -207,11 +219,13 @@ def test_the_model_is_chosen_by_type_horizon_and_history(client, user, played, m
 
 
 def version(symbol: Symbol, number: int, **recipe: object) -> ModelVersion:
+    recipe = {"horizon": 5, "window": None, **recipe}
     return ModelVersion.objects.create(
         symbol=symbol,
         interval="1h",
+        name=str(ModelChoice("random_forest", recipe["horizon"], recipe["window"])),
         algorithm="random_forest",
-        recipe={"horizon": 5, "window": None, **recipe},
+        recipe=recipe,
         first_time="2024-01-01T00:00:00Z",
         last_time="2024-01-02T00:00:00Z",
         rows=1,

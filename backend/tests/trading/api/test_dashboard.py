@@ -5,26 +5,16 @@ import pytest
 
 from engine.candles import INTERVALS
 from market.services import add_symbol, store_candles
-from tests.api import api_client, make_user, problem
+from tests.api import problem
 from tests.markets import made_candles, real_candles
 from tests.trading.api.books import NOON, Book, make_trade
 from trading.models import AgentState, Follow
-from trading.services import follow, open_account, start_agents
+from trading.services import follow, start_agents
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_passwords", "unthrottled")]
 DASHBOARD = "/api/trading/dashboard/"
 CHART = DASHBOARD + "market-chart/"
 HEATMAP = DASHBOARD + "market-heatmap/"
-
-
-@pytest.fixture
-def account():
-    return open_account(make_user("ann@example.com"))
-
-
-@pytest.fixture
-def client(account):
-    return api_client(account.user)
 
 
 def store(symbol: str, closes: list[float], interval: str = "1h", start: str = "2026-03-01"):

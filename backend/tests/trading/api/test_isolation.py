@@ -9,7 +9,7 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 from drf_spectacular.generators import SchemaGenerator
 
-from learning.models import ModelVersion
+from learning.models import ModelVersion, TrainingTask
 from market.models import Candle, Symbol
 from market.services import add_symbol
 from tests.api import api_client, make_user
@@ -67,6 +67,12 @@ def make_refresh(account: Account) -> RefreshRequest:
     return RefreshRequest.objects.create(task_id=uuid4(), account=account, symbol=symbol, interval="1h")
 
 
+def make_training(account: Account) -> TrainingTask:
+    symbol = make_symbol(account)
+    asked = {"user": account.user, "symbol": symbol, "interval": "1h", "name": "random_forest"}
+    return TrainingTask.objects.create(task_id=uuid4(), **asked)
+
+
 def decision(account: Account) -> int:
     return make_decision(account, SYMBOL).pk
 
@@ -86,6 +92,7 @@ ROWS: dict[str, Callable[[Account], Any]] = {
     "positions/<pk>/": position,
     "messages/<pk>/": lambda account: make_message(account).pk,
     "models/<pk>/": lambda account: make_model(account).pk,
+    "models/train/<task_id>/": lambda account: make_training(account).task_id,
 }
 # What a field of a body names, and what else the body needs to be understood.
 FIELDS: dict[str, Callable[[Account], Any]] = {

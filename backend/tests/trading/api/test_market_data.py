@@ -117,7 +117,7 @@ def test_what_is_not_followed_is_not_shown(client, bitcoin):
 @pytest.mark.parametrize("rows", [5, 50])
 def test_a_list_costs_the_same_however_long(client, user, rows, django_assert_num_queries):
     store_candles(Symbol.objects.get(symbol="AAPL"), "1h", random_candles(rows), "csv")
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         assert len(results(client.get(DATA))) == rows
 
 

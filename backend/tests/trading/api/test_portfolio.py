@@ -8,25 +8,13 @@ import numpy as np
 import pytest
 
 from engine.metrics import metrics
-from tests.api import api_client, make_user
 from tests.trading.api.books import NOON, Book, hours, make_position, make_trade
 from trading.models import Account, EquityPoint
 from trading.selectors import equity
-from trading.services import open_account
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_passwords", "unthrottled")]
 PORTFOLIO = "/api/trading/portfolio/"
 CURVE = PORTFOLIO + "equity-curve/"
-
-
-@pytest.fixture
-def account():
-    return open_account(make_user("ann@example.com"))
-
-
-@pytest.fixture
-def client(account):
-    return api_client(account.user)
 
 
 def make_points(account: Account, values: list[float]) -> None:

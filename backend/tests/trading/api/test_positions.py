@@ -7,7 +7,6 @@ from tests.trading.api.books import NOON, Book, hours, make_position
 from tests.trading.api.markets import NONSENSE
 from trading.audit import differences
 from trading.models import Account, Order, Position, Trade, TradingSettings
-from trading.services import open_account
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_passwords", "unthrottled")]
 POSITIONS = "/api/trading/positions/"
@@ -15,16 +14,6 @@ KEYS = {
     *("id", "symbol", "quantity", "entryPrice", "currentPrice", "pnl", "pnlPercent", "stopLoss", "takeProfit"),
     *("openedAt", "closedAt", "is_open"),
 }
-
-
-@pytest.fixture
-def account():
-    return open_account(make_user("ann@example.com"))
-
-
-@pytest.fixture
-def client(account):
-    return api_client(account.user)
 
 
 def close(book: Book, position: object):

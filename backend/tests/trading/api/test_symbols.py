@@ -1,11 +1,13 @@
 import pytest
 from django.core.management import call_command
+from django.db import transaction
 
 from accounts.models import User
 from market.models import Symbol
 from tests.api import make_user, problem, register
 from tests.trading.api.markets import API, NONSENSE, account_of, body, results
 from trading.agents.decision_maker import concerned_accounts
+from trading.desk import Desk, locked_desks
 from trading.models import AgentState, CashEntry, Decision, Follow, Message, TradingSettings
 from trading.pipeline import watched_markets
 from trading.services import MOST_SYMBOLS, WATCH_LIST, start_agents
@@ -95,15 +97,20 @@ def test_there_is_a_most(client, user):
     assert problem(client.post(SYMBOLS, {"symbol": "ONEMORE"})) == (409, "too_many_symbols")
 
 
+def concerned() -> list[Desk]:
+    with transaction.atomic():
+        return locked_desks(*concerned_accounts([Message.objects.get()]))
+
+
 def test_an_inactive_symbol_is_watched_and_not_traded(client, user, played):
     address = f"{SYMBOLS}{played.symbol.pk}/"
     start_agents(account_of(user))
     assert body(client.patch(address, {"is_active": False}))["is_active"] is False
     played.observe()
-    assert not concerned_accounts(Message.objects.get()).exists()
+    assert not concerned()
     assert "BTCUSDT" not in [market.symbol.symbol for market in watched_markets()]
     assert body(client.patch(address, {"is_active": True}))["is_active"] is True
-    assert concerned_accounts(Message.objects.get()).count() == 1
+    assert len(concerned()) == 1
 
 
 @pytest.mark.parametrize("change", [{}, {"is_active": "yes"}, {"is_active": 1}, {"is_active": None}, {"name": "x"}, []])

@@ -2,9 +2,8 @@
 
 import pytest
 
-from tests.api import api_client, make_user, problem
+from tests.api import problem
 from tests.trading.api.books import NOON, Book, hours, make_trade
-from trading.services import open_account
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_passwords", "unthrottled")]
 TRADES = "/api/trading/trades/"
@@ -12,16 +11,6 @@ KEYS = {
     *("id", "symbol", "symbol_id", "symbol_name", "action", "price", "requested_price", "quantity", "commission"),
     *("slippage", "pnl", "pnl_percent", "order_id", "decision_id", "agent", "timestamp"),
 }
-
-
-@pytest.fixture
-def account():
-    return open_account(make_user("ann@example.com"))
-
-
-@pytest.fixture
-def client(account):
-    return api_client(account.user)
 
 
 def ids(answer) -> list[int]:

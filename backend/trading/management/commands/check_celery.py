@@ -4,18 +4,15 @@ from typing import Any
 
 from celery import current_app
 from django.conf import settings
-from django.core.cache import cache
 from django.core.management import BaseCommand, CommandError
 from django.core.management.base import CommandParser
-from django.utils import timezone
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from trading.tasks import BEAT_KEY
+from trading.heartbeat import CELERY, OLDEST_SECONDS, beat_age
 
 QUEUES = ("market", "decisions", "execution", "learning")
 WAIT_SECONDS = 2.0
-OLDEST_BEAT_SECONDS = 60.0
 
 
 class Command(BaseCommand):
@@ -45,10 +42,9 @@ class Command(BaseCommand):
         return missing
 
     def _beat(self) -> list[str]:
-        beat = cache.get(BEAT_KEY)
-        if beat is None:
+        age = beat_age(CELERY)
+        if age is None:
             self.stdout.write("beat       never")
             return ["there has been no beat: is celery beat running?"]
-        age = timezone.now().timestamp() - beat
         self.stdout.write(f"beat       {age:.0f} s ago")
-        return [f"the last beat was {age:.0f} s ago"] if age > OLDEST_BEAT_SECONDS else []
+        return [f"the last beat was {age:.0f} s ago"] if age > OLDEST_SECONDS else []

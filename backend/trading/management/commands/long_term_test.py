@@ -10,6 +10,7 @@ from config.embedded import prepare_embedded_database
 from market.errors import MarketError
 from trading.audit import differences
 from trading.cycle import prepared, run_cycle, trading
+from trading.feeds import make_pipeline
 from trading.management.accounts import account_of, seconds, symbol_of
 from trading.models import Account
 from trading.pipeline import Market, Pipeline
@@ -33,7 +34,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         prepare_embedded_database()
         account, symbol = account_of(options["email"]), symbol_of(options["symbol"])
-        pipeline, stop = Pipeline(), Stop()
+        pipeline, stop = make_pipeline(), Stop()
         stop.on_signals()
         try:
             market = prepared(account, symbol, pipeline)

@@ -6,6 +6,7 @@ from django.core.management import BaseCommand
 from django.core.management.base import CommandParser
 
 from config.embedded import prepare_embedded_database
+from trading.feeds import LIVE, make_pipeline
 from trading.management.accounts import seconds
 from trading.runner import Runner
 
@@ -16,9 +17,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--speed", type=seconds, default=1.0, help="seconds for each candle (default %(default)s)")
 
+        parser.add_argument("--live", action="store_true", help="no market is played from a file: all are live")
+
     def handle(self, *args: Any, **options: Any) -> None:
         prepare_embedded_database()
-        runner = Runner(options["speed"], say=self.say)
+        runner = Runner(options["speed"], make_pipeline(LIVE if options["live"] else None), say=self.say)
         runner.stop.on_signals()
         self.say("the agents are at work; Ctrl+C ends them")
         runner.run()

@@ -9,8 +9,8 @@ from django.core.management.base import CommandParser
 from config.embedded import prepare_embedded_database
 from market.errors import MarketError
 from trading.cycle import Cycle, prepared, run_cycle, trading
+from trading.feeds import make_pipeline
 from trading.management.accounts import account_of, seconds, symbol_of
-from trading.pipeline import Pipeline
 
 
 class Command(BaseCommand):
@@ -28,7 +28,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         prepare_embedded_database()
         account, symbol = account_of(options["email"]), symbol_of(options["symbol"])
-        pipeline = Pipeline()
+        pipeline = make_pipeline()
         try:
             market = prepared(account, symbol, pipeline)
         except MarketError as error:

@@ -16,12 +16,10 @@ from market.sources import csv_file
 from market.sources.replay import ReplaySource
 from market.symbols import parse_symbol
 from trading import demo, on_demand
+from trading.feeds import LIVE, make_pipeline
 from trading.management.accounts import seconds
-from trading.pipeline import Pipeline
 from trading.runner import Runner
 from trading.site import PortInUse, Site
-
-NO_LIVE = "live prices are not built in yet: this start plays bundled candles"
 
 
 class Command(BaseCommand):
@@ -30,23 +28,23 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default %(default)s)")
         parser.add_argument("--port", type=int, default=8000, help="default %(default)s")
-        parser.add_argument(
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument(
             "--replay", type=Path, metavar="FILE", help="play this SYMBOL_INTERVAL.csv with a demo account of its own"
         )
+        what.add_argument("--live", action="store_true", help="follow live prices with a demo account of its own")
         parser.add_argument("--speed", type=seconds, default=1.0, help="seconds for each candle (default %(default)s)")
-        parser.add_argument("--live", action="store_true", help="follow live prices")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        played = Played(options["replay"])
+        live = options["live"]
+        played = Followed() if live else Played(options["replay"])
         try:
             site = Site(get_internal_wsgi_application(), options["host"], options["port"])
         except PortInUse as error:
             raise CommandError(f"{error}; --port chooses another one") from error
         prepare_embedded_database()
-        if options["live"]:
-            self.say(NO_LIVE)
         self._open_demo(played, options["host"])
-        runner = Runner(options["speed"], Pipeline(sources=played.source), say=self.say)
+        runner = Runner(options["speed"], make_pipeline(LIVE if live else None, played.source), say=self.say)
         runner.stop.on_signals()
         on_demand.use(runner.pipeline)
         site.start()
@@ -55,7 +53,7 @@ class Command(BaseCommand):
         site.close()
         self.say("everything has stopped; the next start goes on from here")
 
-    def _open_demo(self, played: "Played", host: str) -> None:
+    def _open_demo(self, played: "Played | Followed", host: str) -> None:
         account, password = demo.demo_account(played.email, played.symbols, played.interval)
         if password:
             self.say(f"made the demo user {played.email} with the password {password}")
@@ -68,6 +66,15 @@ class Command(BaseCommand):
     def say(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
+
+
+class Followed:
+    """Which markets a live start follows: the default one, of now."""
+
+    def __init__(self) -> None:
+        self.email, self.interval = demo.LIVE_EMAIL, settings.DEFAULT_INTERVAL
+        self.symbols: tuple[str, ...] = (parse_symbol(settings.DEFAULT_SYMBOL),)
+        self.source = ReplaySource.of_file
 
 
 class Played:

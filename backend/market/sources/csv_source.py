@@ -1,0 +1,56 @@
+"""The user's own candle files as a source."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from engine.candles import INTERVALS, interval_length
+from market.errors import CandleFileError, CandleFileMissing, NotServed
+from market.sources import csv_file
+from market.sources.base import Price, Prices, Terms
+from market.sources.client import Line
+
+
+class CsvSource:
+    """A file ends: what it does not reach has to come from somewhere else."""
+
+    name = "csv"
+    prices = Prices.AS_GIVEN
+    intervals = frozenset(INTERVALS)
+
+    def __init__(self, folders: Sequence[Path] | None = None, line: Line | None = None) -> None:
+        self._folders = folders
+        self._line = line or Line()
+
+    def earliest(self, interval: str, now: datetime) -> None:
+        return None
+
+    def candles(self, symbol: str, interval: str, start: datetime, end: datetime) -> pd.DataFrame:
+        """The candles of the file within start..end. Raises NotServed where the file holds no moment of that time."""
+        try:
+            path = csv_file.find(symbol, interval, self._folders)
+            frame = _opened(path, interval, path.stat().st_mtime_ns)
+        except (CandleFileError, CandleFileMissing) as error:
+            raise NotServed(self.name, str(error)) from error
+        first, last = frame.index[0].to_pydatetime(), frame.index[-1].to_pydatetime()
+        length = interval_length(interval)
+        if start >= last + length or end <= first:
+            raise NotServed(self.name, f"{path} holds {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC only")
+        # The last candle of a file that somebody has just written may still be forming.
+        closed = frame.index <= pd.Timestamp(self._line.clock() - length)
+        return frame[closed & (frame.index >= pd.Timestamp(start)) & (frame.index < pd.Timestamp(end))]
+
+    def quote(self, symbol: str) -> Price:
+        raise NotServed(self.name, "a file has no prices of now")
+
+    def terms(self, symbol: str) -> Terms:
+        raise NotServed(self.name, "a file states no steps of price or quantity")
+
+
+@lru_cache(maxsize=16)
+def _opened(path: Path, interval: str, changed: int) -> pd.DataFrame:
+    """A file is read again when it changed."""
+    return csv_file.read(path, interval)

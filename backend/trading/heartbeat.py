@@ -1,0 +1,41 @@
+"""Signs of life of whoever keeps the agents at work: the loop, or Celery's beat with a worker."""
+
+import logging
+from time import monotonic
+
+from django.core.cache import cache
+from django.utils import timezone
+from redis.exceptions import RedisError
+
+CELERY, LOOP = "celery-beat", "loop-beat"
+REMEMBERED_SECONDS = 24 * 60 * 60
+EVERY_SECONDS = 10.0
+OLDEST_SECONDS = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+def beat(heart: str) -> None:
+    cache.set(heart, timezone.now().timestamp(), REMEMBERED_SECONDS)
+
+
+def beat_age(*hearts: str) -> float | None:
+    """Seconds since the last one of any of these; None when there was none for a day. Raises the cache's errors."""
+    known = cache.get_many(hearts).values()
+    return max(timezone.now().timestamp() - max(known), 0.0) if known else None
+
+
+class Heart:
+    """Beats from time to time, however often it is told to. A cache that is away keeps no agent from its work."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def beat(self) -> None:
+        if monotonic() < self._next:
+            return
+        self._next = monotonic() + EVERY_SECONDS
+        try:
+            beat(LOOP)
+        except (RedisError, OSError) as error:
+            logger.warning("no sign of life could be given: %s", error)

@@ -1,0 +1,55 @@
+"""`restart_series`: the stored candles of a market fetched anew, after a split has put them on another scale."""
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.management import BaseCommand, CommandError
+from django.core.management.base import CommandParser
+from django.utils import timezone
+
+from config.embedded import prepare_embedded_database
+from engine.candles import CandleError
+from market.errors import MarketError
+from market.models import Candle, Symbol
+from market.rescaling import restart
+from market.sources import choice
+from market.sources.base import Source
+from market.symbols import parse_symbol
+from trading.models import Position
+
+
+class Command(BaseCommand):
+    help = "Fetch the stored candles of a market anew, after a split. Nobody may hold the symbol meanwhile."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--symbol", required=True)
+        parser.add_argument("--interval", default=settings.DEFAULT_INTERVAL, help="default %(default)s")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        prepare_embedded_database()
+        try:
+            self.restart(parse_symbol(options["symbol"]), options["interval"])
+        except (MarketError, CandleError) as error:
+            raise CommandError(str(error)) from error
+
+    def restart(self, name: str, interval: str) -> None:
+        stored = Candle.objects.filter(symbol__symbol=name, interval=interval).order_by("open_time").first()
+        if stored is None:
+            raise CommandError(f"no {interval} candles of {name} are stored")
+        symbol: Symbol = stored.symbol
+        if Position.objects.filter(symbol=symbol, closed_at=None).exists():
+            # Its quantity and entry price are those of before the split as well.
+            raise CommandError(f"{name} is held: close its positions first")
+        now = timezone.now()
+        [source] = choice.sources_for(name, files=False)[:1]
+        answer = choice.fetch(name, interval, reachable(source, interval, stored.open_time, now), now, [source])
+        count = restart(symbol, interval, answer)
+        self.stdout.write(
+            f"{name} {interval}: {count:,} candles of {source.name} in the place of those that were stored."
+        )
+
+
+def reachable(source: Source, interval: str, start: datetime, now: datetime) -> datetime:
+    earliest = source.earliest(interval, now)
+    return start if earliest is None else max(start, earliest)

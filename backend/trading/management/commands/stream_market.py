@@ -1,0 +1,54 @@
+"""`stream_market`: candles from an exchange's stream to the agents, as soon as they close."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management import BaseCommand, CommandError
+from django.core.management.base import CommandParser
+
+from config.embedded import prepare_embedded_database
+from market.stream import INTERVALS
+from trading.feeds import LIVE, make_pipeline
+from trading.management.accounts import symbol_of
+from trading.markets import Market
+from trading.pipeline import Pipeline
+from trading.stop import Stop
+from trading.streaming import Relay
+
+
+class Command(BaseCommand):
+    help = "Follow the streams of live markets and hand each closed candle to the agents, until Ctrl+C or SIGTERM."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--symbol", action="append", help="only this one, again for more; default: what is watched")
+        parser.add_argument("--interval", choices=list(INTERVALS), help="with --symbol (default DEFAULT_INTERVAL)")
+        parser.add_argument("--live", action="store_true", help="no market is played from a file: all are live")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["interval"] and not options["symbol"]:
+            raise CommandError("--interval needs --symbol: each account that trades has an interval of its own")
+        prepare_embedded_database()
+        stop = Stop()
+        stop.on_signals()
+        pipeline = streaming_pipeline(LIVE if options["live"] or options["symbol"] else None)
+        relay = Relay(pipeline, settings.BYBIT_STREAM_URL, stop=stop, say=self.say)
+        if options["symbol"]:
+            interval = options["interval"] or settings.DEFAULT_INTERVAL
+            markets = [Market(symbol_of(symbol), interval) for symbol in options["symbol"]]
+            relay.markets = lambda: markets
+        self.say("the stream is followed; Ctrl+C ends it")
+        relay.run()
+        self.say("the stream has ended; the next start asks for what was missed")
+
+    def say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
+
+
+def streaming_pipeline(mode: str | None) -> Pipeline:
+    """The Market Monitor of this process, which wakes the workers where there are workers."""
+    if settings.REDIS_URL:
+        from trading.tasks import pipeline_of  # Celery takes half a second to import
+
+        return pipeline_of(mode)
+    return make_pipeline(mode)

@@ -1,0 +1,30 @@
+"""Accounts, the Message table, and everything that comes of a decision.
+
+A foreign key has no index of its own (`db_index=False`) where another index begins with it.
+"""
+
+from trading.models.accounts import RISK_LEVELS, Account, Follow, Mode, TradingSettings
+from trading.models.agents import AgentLog, AgentState
+from trading.models.books import CashEntry, Decision, EquityPoint, Order, Position, Trade
+from trading.models.messages import AgentType, Message
+from trading.models.requests import IdempotentAnswer, RefreshRequest
+
+__all__ = [
+    "RISK_LEVELS",
+    "Account",
+    "AgentLog",
+    "AgentState",
+    "AgentType",
+    "CashEntry",
+    "Decision",
+    "EquityPoint",
+    "Follow",
+    "IdempotentAnswer",
+    "Message",
+    "Mode",
+    "Order",
+    "Position",
+    "RefreshRequest",
+    "Trade",
+    "TradingSettings",
+]

@@ -1,0 +1,49 @@
+"""What somebody asked for, kept so that it is done, and done once."""
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from market.models import Symbol
+from trading.models.accounts import Account
+
+
+class RefreshRequest(models.Model):
+    """Somebody asked the Market Monitor to look at a market now. Rows of one request share a `task_id`."""
+
+    task_id = models.UUIDField()
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="refresh_requests")
+    symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="+")
+    interval = models.CharField(max_length=3)
+    requested_at = models.DateTimeField(default=timezone.now)
+    looked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            # What `trading.refresh` looks for in every round.
+            models.Index(
+                fields=["symbol", "interval"], name="trading_refresh_waiting", condition=Q(looked_at__isnull=True)
+            ),
+        ]
+        constraints = [models.UniqueConstraint(fields=["task_id", "symbol"], name="trading_refresh_is_unique")]
+
+    def __str__(self) -> str:
+        return f"look at {self.symbol} {self.interval}"
+
+
+class IdempotentAnswer(models.Model):
+    """What an order of a client was answered with. Written with the trade, so that a repeated request meets it."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=200)
+    fingerprint = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField()
+    body = models.TextField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [models.Index(fields=["created_at"], name="trading_answer_age")]
+        constraints = [models.UniqueConstraint(fields=["account", "key"], name="trading_answer_once_per_key")]
+
+    def __str__(self) -> str:
+        return self.key
