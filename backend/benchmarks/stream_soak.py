@@ -2,7 +2,11 @@
 
 An exchange on loopback lets minutes pass in a fraction of a second each, serves them over REST and its WebSocket, and
 one of the faults below is on for a moment, then the next. In the end it is left alone, and the candle table has to hold
-its candles: every one, none twice, none changed; and the agents must have been told in order.
+its candles: every one, none twice, none changed; and the agents must have been told of each, once and in order.
+
+A candle that the exchange leaves out of its answer and shows later is not told when a later one has been: nobody may
+decide on the past. Each of these is named, and has to be one that was left out, and that was not stored when the agents
+were told of the next.
 
     python benchmarks/stream_soak.py --minutes 10
 
@@ -27,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 if TYPE_CHECKING:
     from tests.trading.exchange import FastExchange
+    from trading.streaming import Relay
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 SHORTEST_FAULT, LONGEST_FAULT = 0.3, 2.0
@@ -95,6 +100,12 @@ def wrong_clock(exchange: "FastExchange") -> None:
     exchange.rest.clock = lambda: exchange.now() + timedelta(hours=2)
 
 
+def missing(exchange: "FastExchange") -> None:
+    # Without an answer for a moment: of one new candle alone none could be left out.
+    _rest("SERVER_ERROR", 2 * len(SYMBOLS))(exchange)
+    exchange.leave_out()
+
+
 def _rest(name: str, times: int = 1_000_000) -> Break:
     from tests.market.servers import faults
 
@@ -125,7 +136,6 @@ REST = [
     "ZERO_PRICE",
     "BACKWARDS",
     "DUPLICATED",
-    "MISSING",
     "OTHER_SYMBOL",
 ]
 STREAM: list[Break] = [
@@ -134,22 +144,23 @@ STREAM: list[Break] = [
 ]
 
 
-def and_rest(fault: Break, name: str) -> Break:
+def and_rest(fault: Break, trouble: Break) -> Break:
     """While the source that has to fill in for the stream has a trouble of its own."""
 
     def both(exchange: "FastExchange") -> None:
-        _rest(name)(exchange)
+        trouble(exchange)
         fault(exchange)
 
-    both.__name__ = f"{fault.__name__} + {name.lower()}"
+    both.__name__ = f"{fault.__name__} + {trouble.__name__}"
     return both
 
 
 def faults() -> list[Break]:
     return [
         *STREAM,
-        *(and_rest(drop, name) for name in REST),
-        *(and_rest(leave_out, name) for name in ("SERVER_ERROR", "CUT_OFF")),
+        *(and_rest(drop, _rest(name)) for name in REST),
+        *(and_rest(leave_out, _rest(name)) for name in ("SERVER_ERROR", "CUT_OFF")),
+        *(and_rest(fault, missing) for fault in (drop, refuse, leave_out)),
         *(too_many_requests, hanging),
     ]
 
@@ -161,12 +172,46 @@ def leave_alone(exchange: "FastExchange") -> None:
     exchange.mute = lambda row: False
 
 
+class Witness:
+    """Sees what is there whenever the agents are told: in the table, in the same transaction, and in the relay."""
+
+    def __init__(self, relay: "Relay") -> None:
+        self.relay = relay
+        self.over: dict[tuple[str, datetime], datetime] = {}
+        """What was not there when a later candle was told, and which one that was."""
+        self.passed: set[tuple[str, datetime]] = set()
+        """What was there then, and yet was not told."""
+        self._newest: dict[str, datetime] = {}
+        adapter = relay.pipeline.monitor.adapter
+        self._send, adapter.send_message = adapter.send_message, self._seen  # type: ignore[method-assign]
+
+    def _seen(self, to_agent: str, message_type: str, payload: dict[str, Any], **details: Any) -> Any:
+        from market.models import Candle
+        from tests.trading.exchange import MINUTE
+
+        symbol, time = payload["ticker"], datetime.fromisoformat(payload["timestamp"]) - MINUTE
+        before = self._newest.get(symbol, time)
+        skipped = {before + MINUTE * step for step in range(1, (time - before) // MINUTE)}
+        stored = Candle.objects.filter(symbol=details["symbol"], open_time__in=skipped)
+        there = {*stored.values_list("open_time", flat=True)}
+        waiting = {
+            time for market, held in self.relay._waiting.items() if market.symbol.symbol == symbol for time in held
+        }
+        there |= skipped & waiting
+        message = self._send(to_agent, message_type, payload, **details)
+        self.over |= {(symbol, one): time for one in skipped - there}
+        self.passed |= {(symbol, one) for one in there}
+        self._newest[symbol] = max(before, time)
+        return message
+
+
 @dataclass
 class Soak:
     """A relay on an exchange. `run` breaks it for so long; `wrong` says what is not as it has to be."""
 
     exchange: "FastExchange"
-    relay: Any
+    relay: "Relay"
+    witness: Witness
     fault_every: float
     chance: random.Random
     done: Counter[str] = field(default_factory=Counter)
@@ -186,7 +231,6 @@ class Soak:
 
     def wrong(self) -> list[str]:
         from market.models import Candle
-        from trading.models import Message
 
         problems = []
         for symbol, series in self.exchange.truth.items():
@@ -197,20 +241,35 @@ class Soak:
             problems += [f"{symbol}: {len(different)} candles differ, the first at {different[0]}"] if different else []
             if self._missing(symbol):
                 problems.append(f"{symbol}: {self._missing(symbol)} candles are missing")
-            told = Message.objects.filter(symbol__symbol=symbol, type=Message.Type.MARKET_SNAPSHOT).order_by("pk")
-            times = [datetime.fromisoformat(payload["timestamp"]) for payload in told.values_list("payload", flat=True)]
+            times = _told(symbol)
             if times != sorted(set(times)):
                 problems.append(f"{symbol}: the agents were not told in order")
-            problems += self._never_told(symbol, times)
-        return problems
+            unexplained = [time for time in self._untold(symbol) if not self._came_late(symbol, time)]
+            problems += [f"{symbol}: the agents were not told about {time}" for time in unexplained]
+        passed = [f"{symbol}: {time} was passed over, though it was there" for symbol, time in self.witness.passed]
+        return problems + passed
 
-    def _never_told(self, symbol: str, closes: list[datetime]) -> list[str]:
-        """Candles that the agents were not told about, save those that filled a gap later."""
-        from tests.trading.exchange import MINUTE
+    def late(self) -> list[str]:
+        """Those that came when a later one had been told."""
+        return [
+            f"{symbol} {time:%m-%d %H:%M}: left out, not there when {self.witness.over[symbol, time]:%H:%M} was told"
+            for symbol in self.exchange.truth
+            for time in self._untold(symbol)
+            if self._came_late(symbol, time)
+        ]
 
-        skipped = (closes[-1] - closes[0]) // MINUTE + 1 - len(closes)
-        late = self.exchange.filled[symbol]
-        return [f"{symbol}: the agents were not told about {skipped} candles"] if skipped > late else []
+    def _untold(self, symbol: str) -> list[datetime]:
+        """What is stored and was not told, of all that closed after the first that was told, and before the end."""
+        from market.models import Candle
+
+        told = _told(symbol)
+        stored = Candle.objects.filter(symbol__symbol=symbol, open_time__lt=self._end).order_by("open_time")
+        if told:
+            stored = stored.filter(open_time__gte=told[0])
+        return sorted({*stored.values_list("open_time", flat=True)} - {*told})
+
+    def _came_late(self, symbol: str, time: datetime) -> bool:
+        return (symbol, time) in self.exchange.left_out and (symbol, time) in self.witness.over
 
     def counts(self) -> str:
         from market.models import Candle, CandleGap, CandleRevision
@@ -218,6 +277,7 @@ class Soak:
 
         return (
             f"{Candle.objects.count()} candles stored, {Message.objects.count()} snapshots told, "
+            f"{len(self.late())} came too late to be told, "
             f"{CandleGap.objects.count()} gaps open, {CandleRevision.objects.count()} revisions, "
             f"{self.exchange.stream.connections} connections, {len(self.exchange.rest.asked)} requests"
         )
@@ -235,17 +295,35 @@ class Soak:
             self.relay.turn()
 
     def _settle(self) -> None:
-        """Until what had closed by now is there."""
+        """Until what had closed by now is there, and told."""
         end, self._until = monotonic() + SETTLE_SECONDS, self.exchange.closed
-        while monotonic() < end and any(self._missing(symbol) for symbol in self.exchange.truth):
+        while monotonic() < end and any(self._owes(symbol) for symbol in self.exchange.truth):
             self._turn_for(0.5)
+
+    @property
+    def _end(self) -> datetime:
+        from tests.trading.exchange import MINUTE
+
+        return self.exchange.opens()[0] + self._until * MINUTE
+
+    def _owes(self, symbol: str) -> bool:
+        from tests.trading.exchange import MINUTE
+
+        return bool(self._missing(symbol)) or _told(symbol)[-1:] < [self._end - MINUTE]
 
     def _missing(self, symbol: str) -> int:
         from market.models import Candle
-        from tests.trading.exchange import MINUTE
 
-        last = self.exchange.opens()[0] + self._until * MINUTE
-        return self._until - Candle.objects.filter(symbol__symbol=symbol, open_time__lt=last).count()
+        return self._until - Candle.objects.filter(symbol__symbol=symbol, open_time__lt=self._end).count()
+
+
+def _told(symbol: str) -> list[datetime]:
+    """The open times of the candles that the agents were told about, in that order."""
+    from tests.trading.exchange import MINUTE
+    from trading.models import Message
+
+    told = Message.objects.filter(symbol__symbol=symbol, type=Message.Type.MARKET_SNAPSHOT).order_by("pk")
+    return [datetime.fromisoformat(payload["timestamp"]) - MINUTE for payload in told.values_list("payload", flat=True)]
 
 
 def _candle(exchange: "FastExchange", series: Any, opened: datetime) -> tuple[Any, ...]:
@@ -281,8 +359,9 @@ def soak(minute_seconds: float, fault_every: float, seconds: float, members: int
         relay.patience = patience
         markets = [Market(add_symbol(symbol), "1m") for symbol in SYMBOLS]
         relay.markets = lambda: markets
+        witness = Witness(relay)
         try:
-            yield Soak(exchange, relay, fault_every, random.Random(seed))
+            yield Soak(exchange, relay, witness, fault_every, random.Random(seed))
         finally:
             relay.stop.set()
 
@@ -310,6 +389,7 @@ def main() -> None:
             problems = running.wrong()
             print(f"{monotonic() - begun:.0f} s, {process_time() - busy:.0f} s of them busy; {running.counts()}")
             print(", ".join(f"{name} {count}" for name, count in sorted(running.done.items())))
+            print(*running.late(), sep="\n")
     if problems:
         raise SystemExit("\n".join(problems))
     print("exactly the candles of the exchange")

@@ -28,5 +28,6 @@ class Site:
 
     def close(self) -> None:
         """No new requests; those at work get a short time to end."""
-        self._server.close()
+        # First the threads that answer: each tells the server when it is done, through a pipe that `close` takes away.
         self._server.task_dispatcher.shutdown(cancel_pending=True, timeout=CLOSE_SECONDS)
+        self._server.close()

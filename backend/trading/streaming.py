@@ -37,7 +37,7 @@ from market.stream import (
 )
 from trading import journal
 from trading.agents.integration import OUTAGES
-from trading.live import Untold, gist, newest_open, told_until
+from trading.live import Untold, gist, newest_open, told_until, untold
 from trading.markets import Market, watched_markets
 from trading.pipeline import Pipeline
 from trading.stop import Stop
@@ -73,6 +73,7 @@ class Relay:
         self._events: SimpleQueue[tuple[str, Event]] = SimpleQueue()
         self._followed: dict[Market, str | None] = {}
         self._waiting: dict[Market, dict[datetime, Closed]] = defaultdict(dict)
+        self._stirred: set[Market] = set()
         self._told: dict[Market, str] = {}
         self._observed_at: dict[Market, float] = {}
         self._watched_at = -WATCH_SECONDS
@@ -96,6 +97,9 @@ class Relay:
             self._watch()
         with suppress(Empty):
             self._take(*self._events.get(timeout=TICK_SECONDS))
+            while True:
+                self._take(*self._events.get_nowait())
+        self._advance_stirred()
         self.live.look(self._followed)
         for market, error in self.live.looked():
             self._looked(market, error)
@@ -112,9 +116,8 @@ class Relay:
         for source, stream in self._streams.items():
             if source not in self._followed.values():
                 stream.follow([])
-        for market in self._followed:
-            # What was stored and not told: by another process, or before a crash or an outage of the database.
-            self._within_its_edge(market, self._advance)
+        # What was stored and not told: by another process, or before a crash or an outage of the database.
+        self._stirred |= set(self._followed)
 
     def _stream_of(self, source: str) -> KlineStream:
         if source not in self._streams:
@@ -135,7 +138,7 @@ class Relay:
         if isinstance(event, Closed):
             for market in self._meant(event.series):
                 self._waiting[market][event.candle.index[0].to_pydatetime()] = event
-                self._within_its_edge(market, self._advance)
+                self._stirred.add(market)
         elif isinstance(event, Connected):
             record(_name(source), None, None)
             self.say(f"{_name(source)}: {len(event.series)} followed")
@@ -160,10 +163,19 @@ class Relay:
         elif self._within_its_edge(market, self._advance):
             self._goes_on(market)
 
+    def _advance_stirred(self) -> None:
+        """Not with each event: an answer over REST may lack a candle that the next event brings."""
+        while self._stirred:
+            market = next(iter(self._stirred))
+            self._within_its_edge(market, self._advance)
+            self._stirred.discard(market)
+
     def _advance(self, market: Market) -> None:
         """Tells about all that is stored, and then about what waits, as far as nothing is missing before it."""
         told = False
-        while not self.stop.is_set() and self.pipeline.tell(market):
+        while not self.stop.is_set() and (stored := untold(market)) is not None:
+            if not self.pipeline.tell_of(market, self._waiting_before(market, stored) or stored):
+                break
             told = True
         waiting, source, length = self._waiting[market], self._followed.get(market), interval_length(market.interval)
         # Not the newest that is stored: a poll may just have stored more, which has to be told about first.
@@ -174,12 +186,20 @@ class Relay:
                 # `look` finds that it is overdue, and asks for all that is missing.
                 break
             if upcoming > known:
-                candle = waiting[upcoming].candle
-                told |= self.pipeline.tell_of(market, Untold(candle, upcoming + length, source))
+                told |= self.pipeline.tell_of(market, Untold(waiting[upcoming].candle, upcoming + length, source))
                 known = upcoming
             del waiting[upcoming]
         if told:
             self._goes_on(market)
+
+    def _waiting_before(self, market: Market, stored: Untold) -> Untold | None:
+        """What the stream told, and the answer over REST left out that brought the next stored candle."""
+        waiting, source, length = self._waiting[market], self._followed.get(market), interval_length(market.interval)
+        known = told_until(market) if waiting and source else None
+        if source is None or known is None:
+            return None
+        early = [time for time in waiting if known < time < stored.close_time - length]
+        return Untold(waiting[min(early)].candle, min(early) + length, source) if early else None
 
     def _within_its_edge(self, market: Market, act: Callable[[Market], object]) -> bool:
         """The outermost edge of one market: whatever goes wrong inside is shown, and the other markets go on."""

@@ -1,7 +1,6 @@
 """An exchange on loopback: REST and stream of the same candles, on a clock that is moved by hand or runs fast."""
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,7 @@ from market.resilience import Guard, Patience, Pause
 from market.sources import choice
 from market.sources.bybit import BybitSource
 from market.sources.client import Line
+from tests.market.servers import faults
 from tests.market.servers.bybit import BybitServer
 from tests.market.servers.bybit_ws import BybitStream
 from tests.market.servers.series import Bar, Series, moment
@@ -42,8 +42,8 @@ class Exchange:
         for series in self.truth.values():
             self.rest.add(series)
         self.stream = BybitStream(self.truth, lambda: self.now())
-        self.filled: Counter[str] = Counter()
-        """How many candles were found that had been missing before."""
+        self.left_out: set[tuple[str, datetime]] = set()
+        """Symbol and open time of what an answer over REST did not show although it had closed."""
         self._open = ExitStack()
 
     def now(self) -> datetime:
@@ -79,6 +79,14 @@ class Exchange:
         for symbol, series in self.truth.items():
             self.stream.close_candle(symbol, *as_candle(series.bars[row]), **changes)
 
+    def leave_out(self, times: int = 1_000_000) -> None:
+        """The candle in the middle of the next answers over REST."""
+        self.rest.faults.add(faults.spoilt("missing candle", self._left_out), times, "kline")
+
+    def _left_out(self, bars: list[Bar], row: int) -> None:
+        symbol = next(symbol for symbol, series in self.truth.items() if any(bar is bars[row] for bar in series.bars))
+        self.left_out.add((symbol, moment(bars[row].time)))
+
     def source(self, patience: Patience | None = None) -> BybitSource:
         """A real client, which is soon out of patience."""
         patience = patience or Patience(attempts=1, first_wait_seconds=0.01, total_seconds=1.0)
@@ -92,7 +100,7 @@ class Exchange:
 
         def keep_up(symbol: Symbol, interval: str, now: datetime) -> None:
             ingest(symbol, interval, asked, now)
-            self.filled[symbol.symbol] += fill_gaps(symbol, interval, asked, now).found
+            fill_gaps(symbol, interval, asked, now)
 
         return keep_up
 

@@ -15,7 +15,7 @@ from tests.trading.exchange import MINUTE, Exchange
 from tests.trading.markets import ToldPredictor, market, running_account
 from trading import streaming
 from trading.feeds import LIVE, Feeds
-from trading.live import LiveMarkets
+from trading.live import LiveMarkets, Untold
 from trading.markets import Market
 from trading.models import AgentState, AgentType, Message
 from trading.pipeline import Pipeline
@@ -188,6 +188,40 @@ def test_nothing_is_told_over_a_hole_that_nobody_could_be_asked_about(exchange: 
     assert (monitor.status, monitor.error_message) == (AgentState.Status.RUNNING, "")
 
 
+def test_a_hole_that_the_source_confirms_is_told_over_and_filled_when_it_has_the_candle(
+    exchange: Exchange, desk: Desk
+) -> None:
+    desk.until_followed()
+    desk.until_told()
+    exchange.leave_out(times=1)
+    exchange.pass_minutes(5, told=False)
+    desk.until_told()
+    skipped = set(exchange.opens(6)) - set(told())
+    assert {("BTCUSDT", time) for time in skipped} == exchange.left_out
+    assert not Candle.objects.filter(open_time__in=skipped).exists()
+    exchange.pass_minutes(2, told=False)
+    desk.until(lambda: Candle.objects.filter(open_time__in=skipped).exists())
+    desk.until_told()
+    assert told() == [time for time in exchange.opens(8) if time not in skipped]
+    assert_all_stored(exchange)
+
+
+def test_what_the_stream_told_and_an_answer_left_out_is_told_in_its_place(exchange: Exchange, desk: Desk) -> None:
+    desk.until_followed()
+    desk.until_told()
+    exchange.rest.faults.add(faults.SERVER_ERROR)
+    exchange.pass_minutes(told=False)
+    exchange.pass_minutes()
+    desk.until(lambda: [*desk.relay._waiting[market("BTCUSDT", "1m")]] == exchange.opens(1))
+    exchange.pass_minutes(2, told=False)
+    exchange.rest.faults.clear()
+    exchange.leave_out(times=1)
+    desk.until_told()
+    assert exchange.left_out == {("BTCUSDT", exchange.opens(3)[0])}
+    assert told() == exchange.opens(5)
+    assert_all_stored(exchange)
+
+
 def test_what_comes_twice_late_or_too_early_changes_nothing(exchange: Exchange, desk: Desk) -> None:
     desk.until_followed()
     desk.until_told()
@@ -225,7 +259,9 @@ def test_a_candle_that_was_stored_before_a_crash_and_not_told_is_told(exchange: 
     assert told() == exchange.opens(2)
 
 
-def test_what_a_poll_stores_in_the_same_moment_is_not_passed_over(exchange: Exchange, desk: Desk) -> None:
+def test_what_a_poll_stores_in_the_same_moment_is_not_passed_over(
+    exchange: Exchange, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     desk.until_followed()
     desk.until_told()
     known = market("BTCUSDT", "1m")
@@ -233,19 +269,17 @@ def test_what_a_poll_stores_in_the_same_moment_is_not_passed_over(exchange: Exch
     exchange.pass_minutes(told=False)
     exchange.pass_minutes()
     desk.until(lambda: bool(desk.relay._waiting[known]))
-    tell, between = (
-        desk.pipeline.tell,
-        frame_of(exchange.truth["BTCUSDT"].bars[exchange.closed - 2 : exchange.closed - 1]),
-    )
+    between = frame_of(exchange.truth["BTCUSDT"].bars[exchange.closed - 2 : exchange.closed - 1])
+    read = streaming.untold
 
-    def tell_and_be_overtaken(it: Market) -> bool:
-        said = tell(it)
+    def read_and_be_overtaken(it: Market) -> Untold | None:
+        known = read(it)
         store_candles(it.symbol, "1m", between, "bybit")
-        return said
+        return known
 
-    desk.pipeline.tell = tell_and_be_overtaken  # type: ignore[method-assign]
+    monkeypatch.setattr(streaming, "untold", read_and_be_overtaken)
     desk.relay._advance(known)
-    desk.pipeline.tell = tell  # type: ignore[method-assign]
+    monkeypatch.setattr(streaming, "untold", read)
     desk.until_told()
     assert told() == exchange.opens(3)
 

@@ -33,4 +33,7 @@ def test_a_row_of_a_list_is_the_row_alone(full: Book, name: str) -> None:
         alone = full.get(f"{name}/{row['id']}/")
         if name == "market-data":
             assert alone.pop("age_seconds") >= row.pop("age_seconds")
+        if name == "decisions":
+            # What made a decision is long, and told of one at a time.
+            alone["metadata"].pop("explanation")
         assert row == alone
