@@ -7,6 +7,7 @@ agents have to be told about is read from the tables: everything stored after th
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,6 +15,7 @@ from time import monotonic
 from typing import Any
 
 import pandas as pd
+from django.db import transaction
 from django.utils import timezone
 
 from engine.candles import interval_length
@@ -153,6 +155,22 @@ def untold(market: Market) -> Untold | None:
     opened, length = upcoming.open_time, interval_length(market.interval)
     candle = candle_frame(market.symbol, market.interval, opened, opened + timedelta(microseconds=1))
     return Untold(candle, opened + length, upcoming.source)
+
+
+def owes_news(market: Market) -> bool:
+    """Whether something is stored that the agents have to be told about."""
+    told, newest = told_until(market), newest_open(market)
+    return newest is not None and (told is None or newest > told)
+
+
+@contextmanager
+def telling(market: Market) -> Iterator[None]:
+    """A transaction in which nobody else tells about the symbol. Which candle is the next has to be read in it: before
+    it, another thread may have filled a gap, or another process have told.
+    """
+    with transaction.atomic():
+        Symbol.objects.select_for_update(no_key=True).get(pk=market.symbol.pk)
+        yield
 
 
 def live_facts(symbol: Symbol, upcoming: Untold, now: datetime) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from market.sources.replay import ReplaySource
 from trading.agents.decision_maker import DecisionMaker
 from trading.agents.execution_agent import ExecutionAgent
 from trading.agents.market_monitor import MarketMonitor
-from trading.live import LiveFeed, LiveMarkets, Untold, live_facts, untold
+from trading.live import LiveFeed, LiveMarkets, Untold, live_facts, owes_news, telling, untold
 from trading.markets import Market, watched_markets
 from trading.models import Message
 
@@ -86,7 +86,7 @@ class Pipeline:
 
     def tell(self, market: Market) -> bool:
         """Has the Market Monitor tell about the next candle. False when there is none."""
-        return self._tell_live(market) if self.is_live(market) else self._play(market)
+        return self.tell_next(market) if self.is_live(market) else self._play(market)
 
     def _play(self, market: Market) -> bool:
         source = self.replay(market)
@@ -95,10 +95,15 @@ class Pipeline:
             self.monitor.tell(market.symbol, market.interval, fresh, source.name)
         return not fresh.empty
 
-    def _tell_live(self, market: Market) -> bool:
-        """Tells about the next stored candle. False, too, while there are too few for a snapshot."""
-        upcoming = untold(market)
-        return upcoming is not None and self.tell_of(market, upcoming)
+    def tell_next(self, market: Market, before: Callable[[Untold], Untold] = lambda stored: stored) -> bool:
+        """Tells about the next stored candle of a live market, or what `before` has that comes before it. False, too,
+        while there are too few for a snapshot.
+        """
+        if not owes_news(market):
+            return False
+        with telling(market):
+            stored = untold(market)
+            return stored is not None and self.tell_of(market, before(stored))
 
     def tell_of(self, market: Market, upcoming: Untold) -> bool:
         """Stores a candle of a live market, if that has not been done, and tells about it."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
@@ -37,7 +38,7 @@ from market.stream import (
 )
 from trading import journal
 from trading.agents.integration import OUTAGES
-from trading.live import Untold, gist, newest_open, told_until, untold
+from trading.live import Untold, gist, newest_open, telling, told_until
 from trading.markets import Market, watched_markets
 from trading.pipeline import Pipeline
 from trading.stop import Stop
@@ -173,33 +174,33 @@ class Relay:
     def _advance(self, market: Market) -> None:
         """Tells about all that is stored, and then about what waits, as far as nothing is missing before it."""
         told = False
-        while not self.stop.is_set() and (stored := untold(market)) is not None:
-            if not self.pipeline.tell_of(market, self._waiting_before(market, stored) or stored):
-                break
+        while not self.stop.is_set() and self.pipeline.tell_next(market, partial(self._or_waiting, market)):
             told = True
         waiting, source, length = self._waiting[market], self._followed.get(market), interval_length(market.interval)
-        # Not the newest that is stored: a poll may just have stored more, which has to be told about first.
-        known = told_until(market) or newest_open(market)
-        while waiting and source and known is not None and not self.stop.is_set():
+        while waiting and source and not self.stop.is_set():
             upcoming = min(waiting)
-            if upcoming - known > length:
-                # `look` finds that it is overdue, and asks for all that is missing.
-                break
-            if upcoming > known:
-                told |= self.pipeline.tell_of(market, Untold(waiting[upcoming].candle, upcoming + length, source))
-                known = upcoming
+            with telling(market):
+                last, known = told_until(market), newest_open(market)
+                if known is None or upcoming - known > length:
+                    # `look` finds that it is overdue, and asks for all that is missing.
+                    break
+                if last is not None and known > last:
+                    # A poll has just stored more, which has to be told about first.
+                    break
+                if upcoming > known:
+                    told |= self.pipeline.tell_of(market, Untold(waiting[upcoming].candle, upcoming + length, source))
             del waiting[upcoming]
         if told:
             self._goes_on(market)
 
-    def _waiting_before(self, market: Market, stored: Untold) -> Untold | None:
+    def _or_waiting(self, market: Market, stored: Untold) -> Untold:
         """What the stream told, and the answer over REST left out that brought the next stored candle."""
         waiting, source, length = self._waiting[market], self._followed.get(market), interval_length(market.interval)
         known = told_until(market) if waiting and source else None
         if source is None or known is None:
-            return None
+            return stored
         early = [time for time in waiting if known < time < stored.close_time - length]
-        return Untold(waiting[min(early)].candle, min(early) + length, source) if early else None
+        return Untold(waiting[min(early)].candle, min(early) + length, source) if early else stored
 
     def _within_its_edge(self, market: Market, act: Callable[[Market], object]) -> bool:
         """The outermost edge of one market: whatever goes wrong inside is shown, and the other markets go on."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from time import monotonic, sleep
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,9 @@ from tests.market.servers import faults
 from tests.market.servers.series import frame_of
 from tests.trading.exchange import MINUTE, Exchange
 from tests.trading.markets import ToldPredictor, market, running_account
-from trading import streaming
+from trading import pipeline, streaming
 from trading.feeds import LIVE, Feeds
-from trading.live import LiveMarkets, Untold
+from trading.live import LiveMarkets
 from trading.markets import Market
 from trading.models import AgentState, AgentType, Message
 from trading.pipeline import Pipeline
@@ -270,17 +271,38 @@ def test_what_a_poll_stores_in_the_same_moment_is_not_passed_over(
     exchange.pass_minutes()
     desk.until(lambda: bool(desk.relay._waiting[known]))
     between = frame_of(exchange.truth["BTCUSDT"].bars[exchange.closed - 2 : exchange.closed - 1])
-    read = streaming.untold
+    tell = desk.pipeline.tell_next
 
-    def read_and_be_overtaken(it: Market) -> Untold | None:
-        known = read(it)
+    def tell_and_be_overtaken(it: Market, *arguments: Any) -> bool:
+        said = tell(it, *arguments)
         store_candles(it.symbol, "1m", between, "bybit")
-        return known
+        return said
 
-    monkeypatch.setattr(streaming, "untold", read_and_be_overtaken)
-    desk.relay._advance(known)
-    monkeypatch.setattr(streaming, "untold", read)
+    with monkeypatch.context() as overtaken:
+        overtaken.setattr(desk.pipeline, "tell_next", tell_and_be_overtaken)
+        desk.relay._advance(known)
     desk.until_told()
+    assert told() == exchange.opens(3)
+
+
+def test_a_gap_that_is_filled_just_before_the_next_is_told_is_told_first(
+    exchange: Exchange, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.until_followed()
+    desk.until_told()
+    known, bars = market("BTCUSDT", "1m"), exchange.truth["BTCUSDT"].bars
+    exchange.pass_minutes(2, told=False)
+    first, second = (frame_of(bars[row : row + 1]) for row in (exchange.closed - 2, exchange.closed - 1))
+    store_candles(known.symbol, "1m", second, "bybit")
+    owes = pipeline.owes_news
+
+    def owes_and_is_overtaken(it: Market) -> bool:
+        said = owes(it)
+        store_candles(it.symbol, "1m", first, "bybit")
+        return said
+
+    monkeypatch.setattr(pipeline, "owes_news", owes_and_is_overtaken)
+    desk.relay._advance(known)
     assert told() == exchange.opens(3)
 
 
