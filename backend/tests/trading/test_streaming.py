@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from threading import Thread
 from time import monotonic, sleep
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from market.models import Candle, SourceState
 from market.services import store_candles
@@ -16,7 +18,7 @@ from tests.trading.exchange import MINUTE, Exchange
 from tests.trading.markets import ToldPredictor, market, running_account
 from trading import pipeline, streaming
 from trading.feeds import LIVE, Feeds
-from trading.live import LiveMarkets
+from trading.live import LiveMarkets, telling
 from trading.markets import Market
 from trading.models import AgentState, AgentType, Message
 from trading.pipeline import Pipeline
@@ -303,6 +305,28 @@ def test_a_gap_that_is_filled_just_before_the_next_is_told_is_told_first(
 
     monkeypatch.setattr(pipeline, "owes_news", owes_and_is_overtaken)
     desk.relay._advance(known)
+    assert told() == exchange.opens(3)
+
+
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has one writer anyway")
+def test_two_tellers_wait_for_each_other(exchange: Exchange, desk: Desk) -> None:
+    desk.until_followed()
+    desk.until_told()
+    exchange.pass_minutes(2, told=False)
+    known, bars = market("BTCUSDT", "1m"), exchange.truth["BTCUSDT"].bars
+    store_candles(known.symbol, "1m", frame_of(bars[: exchange.closed]), "bybit")
+
+    def tell_too() -> None:
+        Desk(exchange).pipeline.tell_next(known)
+        connection.close()
+
+    other = Thread(target=tell_too, daemon=True)
+    with telling(known):
+        other.start()
+        other.join(0.3)
+        assert other.is_alive()
+        desk.pipeline.tell_next(known)
+    other.join(LONGEST_WAIT)
     assert told() == exchange.opens(3)
 
 
