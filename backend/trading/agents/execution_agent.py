@@ -28,7 +28,7 @@ Quotes = Callable[[Symbol, str, datetime], Price | None]
 """The first price of a symbol at an interval after a moment, or None while there is none."""
 
 
-class Counter:
+class BatchTerms:
     """What the decisions of one batch have in common: the price after a close, and the steps of an instrument."""
 
     def __init__(self, quotes: Quotes) -> None:
@@ -62,14 +62,14 @@ class ExecutionAgent:
         """The decisions of a batch, each under the lock of its account."""
         desks = {desk.account.pk: desk for desk in desks_of({message.account_id for message in messages})}
         decisions = _decisions_of(messages)
-        handled, done, counter = Handled(), [], Counter(self.quotes)
+        handled, done, terms = Handled(), [], BatchTerms(self.quotes)
         for message in messages:
             decision = decisions[message.payload["decision_id"]]
-            price = counter.price(decision)
+            price = terms.price(decision)
             if price is None:
                 handled.deferred.append(message)
                 continue
-            desk, instrument = desks[message.account_id], counter.instrument(decision.symbol)
+            desk, instrument = desks[message.account_id], terms.instrument(decision.symbol)
             handled.outgoing.append(self._carry_out(desk, message, decision, price, instrument))
             done.append(decision)
         now = timezone.now()
