@@ -1,5 +1,6 @@
 """What the views of one account's books have in common: whose account it is, and the filters of their lists."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -53,8 +54,8 @@ class BookList(BookMixin, generics.ListAPIView):
     def counted(self, rows: "QuerySet[Any]") -> int:
         return rows.count()
 
-    def written(self, rows: "QuerySet[Any]") -> list[dict[str, Any]]:
-        """The rows as the serializer would write them, in their order."""
+    def written(self, rows: "QuerySet[Any]") -> Sequence[Any]:
+        """The rows as the serializer would write them, in their order: dictionaries, or JSON that is ready."""
         raise NotImplementedError
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from django.db.models.fields.json import KeyTextTransform
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema, extend_schema_field, inline_serializer
@@ -21,6 +22,7 @@ from trading.on_demand import decide_now
 from trading.selectors.decisions import ACTIONS, decisions_of, statistics_of, trace_of
 from trading.selectors.symbols import followed_symbol
 from web.filters import SinceFilter, UntilFilter
+from web.json import ready_json
 
 
 class ProbabilitiesSerializer(serializers.Serializer[Any]):
@@ -220,10 +222,10 @@ class DecisionList(DecisionMixin, BookList):
     filterset_class = DecisionFilters
     error_statuses = (404, 409, 503)
 
-    def written(self, rows: Any) -> list[dict[str, Any]]:
+    def written(self, rows: Any) -> list[Any]:
         # What a model shows or defers is of no use for plain columns.
         plain = rows.select_related(None).defer(None).annotate(**STORED)
-        return [_written(row) for row in plain.values_list(*COLUMNS, *METADATA, *STORED, named=True)]
+        return [_written(row) for row in plain.values_list(*COLUMNS, *METADATA, *STORED)]
 
     @extend_schema(
         request=WantedDecisionSerializer, responses={201: DecisionSerializer, 200: DecisionSerializer}, filters=False
@@ -238,23 +240,24 @@ class DecisionList(DecisionMixin, BookList):
         return Response(DecisionSerializer(made.decision).data, status=201 if made.is_new else 200)
 
 
-def _written(row: Any) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "symbol": row.symbol__symbol,
-        "symbol_id": row.symbol_id,
-        "symbol_name": row.symbol__name,
-        "decision": row.action,
-        "confidence": share(row.confidence),
-        "reasoning": row.reasoning,
-        "metadata": {
-            **{name: getattr(row, name) for name in METADATA},
-            **{name: stored_json(getattr(row, name)) for name in STORED},
-        },
-        **{name: getattr(row, name) for name in ("interval", "close_time", "created_at", "status")},
-        "executed_at": row.executed_at,
-        "reason_code": row.reason_code,
-    }
+def _written(row: tuple[Any, ...]) -> msgspec.Raw:
+    columns, stored = row[: len(COLUMNS)], row[-len(STORED) :]
+    key, symbol_id, symbol, symbol_name, action, confidence, reasoning, *rest = columns
+    metadata = dict(zip(METADATA, row[len(COLUMNS) :], strict=False))
+    metadata |= {name: stored_json(text) for name, text in zip(STORED, stored, strict=True)}
+    return ready_json(
+        {
+            "id": key,
+            "symbol": symbol,
+            "symbol_id": symbol_id,
+            "symbol_name": symbol_name,
+            "decision": action,
+            "confidence": stored_json(str(share(confidence))),
+            "reasoning": reasoning,
+            "metadata": metadata,
+            **dict(zip(COLUMNS[-len(rest) :], rest, strict=True)),
+        }
+    )
 
 
 class DecisionDetail(DecisionMixin, generics.RetrieveAPIView):
