@@ -48,7 +48,7 @@ class MadeSource:
         from market.sources.base import Answer
 
         first, last = self.told.index.searchsorted([pd.Timestamp(start), pd.Timestamp(end)])
-        return Answer(self.told.iloc[first:last], self)  # type: ignore[arg-type]
+        return Answer(self.told.iloc[first:last], self)  # type: ignore[arg-type]  # as much of a Source as is asked
 
 
 def serve(names: list[str], minutes: int, told: Any, now: Any) -> None:

@@ -183,7 +183,7 @@ class Witness:
         """What was there then, and yet was not told."""
         self._newest: dict[str, datetime] = {}
         adapter = relay.pipeline.monitor.adapter
-        self._send, adapter.send_message = adapter.send_message, self._seen  # type: ignore[method-assign]
+        self._send, adapter.send_message = adapter.send_message, self._seen  # type: ignore[method-assign]  # to look on
 
     def _seen(self, to_agent: str, message_type: str, payload: dict[str, Any], **details: Any) -> Any:
         from market.models import Candle

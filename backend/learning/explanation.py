@@ -36,7 +36,8 @@ WHOLE = np.isin(FEATURES, ("trend", "rsi_state", "sma_cross"))
 States = tuple[Integers, Integers, Integers, Array, Array]
 """Of turned ways: tree, node, turned feature, and the interval (low, high] that this feature has to lie in."""
 
-_NOWHERE: States = (*(np.empty(0, dtype=np.int64) for _ in range(3)), np.empty(0), np.empty(0))  # type: ignore[assignment]
+_NONE = np.empty(0, dtype=np.int64)
+_NOWHERE: States = (_NONE, _NONE, _NONE, np.empty(0), np.empty(0))
 
 # Gauss-Legendre with 24 points errs by less than 1e-12 on a softmax whose scores move by no more than this.
 LONGEST_PIECE = 4.0

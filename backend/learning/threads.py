@@ -10,7 +10,7 @@ def one_thread() -> AbstractContextManager[Any]:
     Threads of these libraries spin while they wait for each other: beside other work, two take several times as long as
     one. Whoever enters has already imported the libraries that are meant.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
     context: AbstractContextManager[Any] = threadpool_limits(limits=1)
     return context

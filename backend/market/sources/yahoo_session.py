@@ -30,7 +30,7 @@ class YahooSession(Session):
         path = urlsplit(url).path
         if self._base:
             url = urlunsplit(urlsplit(url)._replace(scheme=self._base.scheme, netloc=self._base.netloc))
-        response = super().request(method, url, *args, **options | {"timeout": self._timeout})  # type: ignore[arg-type]
+        response = super().request(method, url, *args, **options | {"timeout": self._timeout})  # type: ignore[arg-type]  # any method
         if path.startswith(CHART_PATH):
             self._refuse_status(response)
         return response
@@ -50,7 +50,7 @@ class Headers(dict[str, str]):
     def __init__(self, values: dict[str, str]) -> None:
         super().__init__({name.lower(): value for name, value in values.items()})
 
-    def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
+    def get(self, name: str, default: str = "") -> str:  # type: ignore[override]  # always text
         return super().get(name.lower(), default)
 
 

@@ -90,7 +90,7 @@ def test_costs_only_take(real_data: Path):
     market = market_frame(real_candles(real_data, "SPY_1d").iloc[-1500:])
     known = examples(RECIPE, market)
     held = hold_out(RECIPE, known)
-    free, dear = (scores(RECIPE, market, held, costs).economy for costs in (Costs(0, 0), Costs()))  # type: ignore[arg-type]
+    free, dear = (scores(RECIPE, market, held, costs).economy for costs in (Costs(0, 0), Costs()))
     assert free.trades == dear.trades > 0
     assert free.return_percent > dear.return_percent
 
