@@ -12,6 +12,9 @@ from enum import StrEnum
 import numpy as np
 import pandas as pd
 
+# Trap: where pyarrow is installed, pandas keeps column names in its arrays, and a first look-up takes twice as long.
+pd.set_option("mode.string_storage", "python")
+
 COLUMNS = ("open", "high", "low", "close", "volume")
 
 INTERVALS = {

@@ -54,17 +54,23 @@ def indicators(candles: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns, index=candles.index)
 
 
-def indicator_columns(close: Array, volume: Array) -> dict[str, Array]:
-    """INDICATORS of n candles, each (n,); NaN while warming up."""
-    sma20 = sma(close, 20)
-    macd, macd_signal, macd_hist = momentum(close)
-    volatility = deviation(close, 20)
+def indicator_columns(close: Array, volume: Array, newest: int | None = None) -> dict[str, Array]:
+    """INDICATORS of n candles, or of the newest of them, each (n,); NaN while warming up.
+
+    Of the newest candles all but the recursive indicators are computed without those before, so the first rows of
+    averages are NaN then.
+    """
+    recursive = [rsi(close), *momentum(close)]
+    if newest is not None:
+        close, volume, *recursive = (line[-newest:] for line in (close, volume, *recursive))
+    rsi14, macd, macd_signal, macd_hist = recursive
+    sma20, volatility = sma(close, 20), deviation(close, 20)
     upper, lower, percent_b = bollinger(close, sma20, volatility)
     values = (
         sma(close, 10),
         sma20,
         sma(close, 50),
-        rsi(close),
+        rsi14,
         macd,
         macd_signal,
         macd_hist,

@@ -35,6 +35,12 @@ INSERT_ARRAYS = (
     f"INSERT INTO {TARGET} SELECT %s::bigint, %s::text, %s::text, %s::timestamptz, * "
     f"FROM unnest({', '.join(['%s'] * (1 + len(COLUMNS)))}) {UNIQUE}"
 )
+COUNT = "SELECT count(*) FROM market_candle WHERE symbol_id = %s AND interval = %s AND open_time >= %s"
+# What a statement counts does not hold yet what the same statement inserts.
+INSERT_AND_COUNT = (
+    f"WITH stored AS ({INSERT_ARRAYS} RETURNING open_time) "
+    f"SELECT (SELECT count(*) FROM stored WHERE open_time >= %s) + ({COUNT})"
+)
 # Binary COPY: a header, rows of a count of fields and of length and value of each, and a trailer.
 HEADER_BYTES, TRAILER_BYTES = 19, 2
 COPIED_ROW = np.dtype([
@@ -58,6 +64,20 @@ def insert(symbol_id: int, interval: str, source: str, seen: datetime, times: Ti
             ],
         )
         return int(cursor.rowcount)
+
+
+def insert_and_count(
+    symbol_id: int, interval: str, source: str, seen: datetime, times: Times, values: Array, since: datetime
+) -> int:
+    """As `insert`, and returns how many candles are stored then that opened at `since` or later."""
+    if connection.vendor == "postgresql":
+        with _array_cursor() as cursor:
+            rows = _arrays(symbol_id, interval, source, seen, times, values)
+            ((count,),) = cursor.execute(INSERT_AND_COUNT, [*rows, since, symbol_id, interval, since]).fetchall()
+    else:
+        insert(symbol_id, interval, source, seen, times, values)
+        ((count,),) = statements.fetch(COUNT, [symbol_id, interval, since])
+    return int(count)
 
 
 def read(
@@ -103,11 +123,21 @@ def _fetched(rows: str, parameters: Sequence[Any]) -> tuple[Times, Array]:
 
 
 def _insert_arrays(symbol_id: int, interval: str, source: str, seen: datetime, times: Times, values: Array) -> int:
-    columns = [(times - EPOCH_2000).astype("timedelta64[us]").astype(np.int64), *values.T]
-    with statements.cursor(prepared=True) as cursor:
-        cursor.adapters.register_dumper(_Column, _ColumnDumper)
-        cursor.execute(INSERT_ARRAYS, [symbol_id, interval, source, seen, *map(_Column, columns)])
+    with _array_cursor() as cursor:
+        cursor.execute(INSERT_ARRAYS, _arrays(symbol_id, interval, source, seen, times, values))
         return int(cursor.rowcount)
+
+
+def _arrays(symbol_id: int, interval: str, source: str, seen: datetime, times: Times, values: Array) -> list[Any]:
+    """The parameters of INSERT_ARRAYS."""
+    columns = [(times - EPOCH_2000).astype("timedelta64[us]").astype(np.int64), *values.T]
+    return [symbol_id, interval, source, seen, *map(_Column, columns)]
+
+
+def _array_cursor() -> Any:
+    cursor = statements.cursor(prepared=True)
+    cursor.adapters.register_dumper(_Column, _ColumnDumper)
+    return cursor
 
 
 @dataclass(frozen=True, slots=True)

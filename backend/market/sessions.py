@@ -63,7 +63,9 @@ def moment(time: datetime | pd.Timestamp) -> np.datetime64:
 
 def times_of(index: pd.Index) -> Times:
     """The open times of a candle frame's index as the arrays of this module hold them."""
-    return pd.DatetimeIndex(index).tz_convert(None).to_numpy().astype("datetime64[us]")
+    if not isinstance(index, pd.DatetimeIndex) or index.tz is None:
+        raise ValueError("times without a time zone")
+    return index.asi8.view(f"datetime64[{index.unit}]").astype("datetime64[us]")
 
 
 class Session:

@@ -11,15 +11,46 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from decimal import Decimal
+from functools import cache, lru_cache
+from types import NoneType
 from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import Field, Model
+from django.db.models import (
+    BigAutoField,
+    CharField,
+    DateTimeField,
+    DecimalField,
+    Field,
+    FloatField,
+    ForeignKey,
+    Model,
+    PositiveIntegerField,
+    PositiveSmallIntegerField,
+    TextField,
+    UUIDField,
+)
+from django.db.models.options import Options
 
 Row = TypeVar("Row", bound=Model)
 Converter = Callable[[Any, Any, Any], Any]
+
+# Values that psycopg takes as they are, so that nothing has to convert them.
+PLAIN: "dict[type[Field[Any, Any]], frozenset[type]]" = {
+    field: frozenset({plain, NoneType})
+    for plain, fields in (
+        (str, (CharField, TextField)),
+        (int, (BigAutoField, PositiveIntegerField, PositiveSmallIntegerField)),
+        (float, (FloatField,)),
+        (Decimal, (DecimalField,)),
+        (datetime, (DateTimeField,)),
+        (UUID, (UUIDField,)),
+    )
+    for field in fields
+}
 
 ROWS_AT_ONCE = 500
 # A statement of more rows than this comes in too many lengths to be prepared for each.
@@ -59,16 +90,63 @@ class Columns(Generic[Row]):
         return known
 
 
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column that is written."""
+
+    name: str
+    column: str
+    save: Callable[[Any, Any], Any]
+    plain: frozenset[type]
+    """The types of values that psycopg takes as they are."""
+    referred: Callable[[Any, Any], Any] | None
+    """Gives the row that a row refers to, and its second argument where that is not known."""
+
+    @classmethod
+    def of(cls, field: Any) -> "_Column":
+        is_reference = isinstance(field, ForeignKey)
+        plain = PLAIN.get(type(field.target_field if is_reference else field), frozenset())
+        referred = field.get_cached_value if is_reference else None
+        return cls(field.attname, field.column, field.get_db_prep_save, plain, referred)
+
+    def prepared(self, value: Any, connection: Any) -> Any:
+        """As the database takes it."""
+        if type(value) not in self.plain or connection.vendor != "postgresql":
+            return self.save(value, connection)
+        # PostgreSQL would take a NaN, and find it above zero; the field refuses it.
+        return value if type(value) is not Decimal or value.is_finite() else self.save(value, connection)
+
+    def part(self, value: Any, row: Model, names: Mapping[int, str], connection: Any) -> tuple[str, list[Any]]:
+        """SQL and parameters of the value, where it may be the key of a row that a part of that name inserts."""
+        if value is None and self.referred and (name := names.get(id(self.referred(row, None)))):
+            return f"(SELECT id FROM {name})", []  # noqa: S608
+        if type(value) is WithKey and (name := names.get(id(value.row))):
+            return f"%s::jsonb || jsonb_build_object(%s::text, (SELECT id FROM {name}))", [  # noqa: S608
+                self.save(value, connection), value.name,
+            ]  # fmt: skip
+        return "%s", [self.prepared(value, connection)]
+
+
+class WithKey(dict[str, Any]):
+    """A JSON object that gets, when it is inserted, the key of a row that is inserted before it."""
+
+    def __init__(self, facts: Mapping[str, Any], name: str, row: Model) -> None:
+        super().__init__(facts)
+        self.name, self.row = name, row
+
+    def complete(self) -> None:
+        if self.row.pk is not None:
+            self[self.name] = self.row.pk
+
+
 class Inserted(Generic[Row]):
     """INSERT of rows of a model. `conflict` says what to do about a row that stands already."""
 
     def __init__(self, model: type[Row], conflict: str = "") -> None:
         self.model = model
         self._conflict = conflict
-        self._fields: list[tuple[str, Field[Any, Any]]] = [
-            (field.attname, field) for field in model._meta.concrete_fields if not field.primary_key
-        ]
-        self._references = [field for _, field in self._fields if field.is_relation]
+        self._columns = [_Column.of(field) for field in model._meta.concrete_fields if not field.primary_key]
+        self._plain = ("%s",) * len(self._columns)
         self._sql = cache(self._sql_for)
 
     def insert(self, rows: Sequence[Row]) -> None:
@@ -87,46 +165,44 @@ class Inserted(Generic[Row]):
         )
 
     def _insert_with_keys(self, rows: Sequence[Row]) -> int:
+        flush()
+        sql, values = self.statement(rows)
         with cursor(prepared=len(rows) <= PREPARED_ROWS) as at:
-            at.execute(self._sql((None,) * len(self._fields), len(rows)), self.values(rows))
+            at.execute(sql, values)
             keys = at.fetchall()
         if len(keys) == len(rows):
             for row, (key,) in zip(rows, keys, strict=True):
                 row.pk, row._state.adding = key, False
         return len(keys)
 
-    def values(self, rows: Sequence[Row]) -> list[Any]:
-        connection, fields = _connection(), self._fields
-        for row in rows:
-            self._refer(row)
-        return [field.get_db_prep_save(getattr(row, name), connection) for row in rows for name, field in fields]
+    def statement(self, rows: Sequence[Row]) -> tuple[str, list[Any]]:
+        """SQL and parameters."""
+        connection = _connection()
+        told = [(column, value) for row in rows for column, value in self._told(row)]
+        return self._sql(self._plain, len(rows)), [column.prepared(value, connection) for column, value in told]
 
-    def together(self, rows: Sequence[Row], names: Mapping[int, str]) -> tuple[str, list[Any]]:
-        """SQL and parameters of a part of one statement; `names` are of the parts that insert what is referred to."""
-        if len(rows) != 1 or not names:
-            return self._sql((None,) * len(self._fields), len(rows)), self.values(rows)
-        (row,) = rows
-        self._refer(row)
-        connection, places, values = _connection(), [], []
-        for name, field in self._fields:
-            value = getattr(row, name)
-            referred = names.get(id(field.get_cached_value(row, None))) if value is None and field.is_relation else None
-            places.append(referred)
-            values += [] if referred else [field.get_db_prep_save(value, connection)]
-        return self._sql(tuple(places), 1), values
+    def part(self, row: Row, names: Mapping[int, str]) -> tuple[str, list[Any]]:
+        """SQL and parameters as a part of one statement; `names` are of the parts that insert what is referred to."""
+        connection = _connection()
+        parts = [column.part(value, row, names, connection) for column, value in self._told(row)]
+        return self._sql(tuple(place for place, _ in parts), 1), [value for _, values in parts for value in values]
 
-    def _refer(self, row: Row) -> None:
-        """The keys of rows that were written since this one was made."""
-        for field in self._references:
-            if getattr(row, field.attname) is None and (other := field.get_cached_value(row, None)) is not None:
-                setattr(row, field.attname, other.pk)
+    def _told(self, row: Row) -> Iterator[tuple[_Column, Any]]:
+        """What is written, with the keys of rows that were written since this one was made."""
+        for column in self._columns:
+            value = getattr(row, column.name)
+            if type(value) is WithKey:
+                value.complete()
+            elif value is None and column.referred and (other := column.referred(row, None)) is not None:
+                value = other.pk
+                setattr(row, column.name, value)
+            yield column, value
 
-    def _sql_for(self, references: tuple[str | None, ...], rows: int) -> str:
-        columns = ", ".join(f'"{field.column}"' for _, field in self._fields)
-        row = ", ".join("%s" if name is None else f"(SELECT id FROM {name})" for name in references)  # noqa: S608
-        places = ", ".join([f"({row})"] * rows)
+    def _sql_for(self, places: tuple[str, ...], rows: int) -> str:
+        columns = ", ".join(f'"{column.column}"' for column in self._columns)
+        values = ", ".join([f"({', '.join(places)})"] * rows)
         table = self.model._meta.db_table
-        return f'INSERT INTO "{table}" ({columns}) VALUES {places} {self._conflict} RETURNING "id"'  # noqa: S608
+        return f'INSERT INTO "{table}" ({columns}) VALUES {values} {self._conflict} RETURNING "id"'  # noqa: S608
 
 
 def update(rows: Iterable[Model], *names: str) -> None:
@@ -134,16 +210,12 @@ def update(rows: Iterable[Model], *names: str) -> None:
     rows = list(rows)
     if not rows:
         return
-    meta, connection = rows[0]._meta, _connection()
-    fields = [meta.get_field(name) for name in names]
-    values = [
-        [*(field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields), row.pk] for row in rows
-    ]
-    sql = f'UPDATE "{meta.db_table}" SET {_assignments(fields)} WHERE "id" = %s'  # noqa: S608
+    columns, connection = _columns(rows[0]._meta, names), _connection()
+    values = [[*(column.prepared(getattr(row, column.name), connection) for column in columns), row.pk] for row in rows]
+    sql = f'UPDATE "{rows[0]._meta.db_table}" SET {_assignments(columns)} WHERE "id" = %s'  # noqa: S608
     if len(values) == 1:
         _write(sql, values[0])
     else:
-        flush()
         with cursor(prepared=True) as at:
             at.executemany(sql, values)
 
@@ -156,11 +228,16 @@ def update_alike(rows: Iterable[Model], *names: str) -> None:
             alike[tuple(getattr(row, name) for name in names)].append(row)
     connection = _connection()
     for values, group in alike.items():
-        meta = group[0]._meta
-        fields = [meta.get_field(name) for name in names]
-        saved = [field.get_db_prep_save(value, connection) for field, value in zip(fields, values, strict=True)]
+        columns = _columns(group[0]._meta, names)
+        saved = [column.prepared(value, connection) for column, value in zip(columns, values, strict=True)]
         chosen, keys = among('"id"', [row.pk for row in group])
-        _write(f'UPDATE "{meta.db_table}" SET {_assignments(fields)} WHERE {chosen}', [*saved, *keys])  # noqa: S608
+        table = group[0]._meta.db_table
+        _write(f'UPDATE "{table}" SET {_assignments(columns)} WHERE {chosen}', [*saved, *keys])  # noqa: S608
+
+
+@cache
+def _columns(meta: "Options[Any]", names: tuple[str, ...]) -> list[_Column]:
+    return [_Column.of(meta.get_field(name)) for name in names]
 
 
 def among(column: str, values: Iterable[Any]) -> tuple[str, list[Any]]:
@@ -193,7 +270,7 @@ def written_together() -> Iterator[None]:
     if connection.vendor != "postgresql" or _waiting.get() is not None:
         yield
         return
-    token = _waiting.set(_Waiting())
+    token = _waiting.set(_Waiting(connection))
     try:
         with connection.wrap_database_errors:
             yield
@@ -208,7 +285,7 @@ def flush() -> None:
     if waiting is None or not waiting.writes:
         return
     writes, waiting.writes = waiting.writes, []
-    if len(writes) > 1 and all(len(write.rows) <= 1 for write in writes if isinstance(write, _Insert)):
+    if len(writes) > 1 and all(len(write.rows) == 1 for write in writes if isinstance(write, _Insert)):
         _write_together(writes)
         return
     for write in writes:
@@ -231,7 +308,8 @@ class _Change:
 
 
 class _Waiting:
-    def __init__(self) -> None:
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
         self.writes: list[_Insert | _Change] = []
 
 
@@ -257,8 +335,9 @@ def _write_together(writes: "Sequence[_Insert | _Change]") -> None:
     for number, write in enumerate(writes):
         name = f"write{number}"
         if isinstance(write, _Insert):
-            sql, values = write.into.together(write.rows, names)
-            names |= {id(row): name for row in write.rows}
+            (row,) = write.rows
+            sql, values = write.into.part(row, names)
+            names[id(row)] = name
         else:
             sql, values = write.sql, write.parameters
         parts.append(f"{name} AS ({sql})")
@@ -273,8 +352,7 @@ def cursor(*, prepared: bool) -> Any:
     if connection.vendor != "postgresql" or not prepared:
         return connection.cursor()
     connection.ensure_connection()
-    # Django's own cursor puts the parameters into the text, and the text is another one each time.
-    own = psycopg.Cursor(connection.connection)
+    own = _Cursor(connection.connection)
     if connection.queries_logged:
         return connection.make_debug_cursor(own)
     if _waiting.get() is not None and not connection.execute_wrappers:
@@ -283,13 +361,35 @@ def cursor(*, prepared: bool) -> Any:
     return connection.make_cursor(own)
 
 
+class _Cursor(psycopg.RawCursor[Any]):
+    """Prepares statements as they are written here.
+
+    Django's own cursor puts the parameters into the text, and the text is another one each time. psycopg's usual one
+    looks for placeholders anew in every long statement.
+    """
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> "_Cursor":
+        return super().execute(_numbered(query), params, **options)
+
+    def executemany(self, query: Any, params_seq: Any, **options: Any) -> None:
+        super().executemany(_numbered(query), params_seq, **options)
+
+
+@lru_cache(maxsize=1000)
+def _numbered(sql: str) -> bytes:
+    """The placeholders as PostgreSQL names them."""
+    first, *others = sql.split("%s")
+    return "".join([first, *(f"${number}{text}" for number, text in enumerate(others, start=1))]).encode()
+
+
 def _connection() -> Any:
     """The connection itself: `django.db.connection` looks it up anew for each of its attributes."""
-    return connections[DEFAULT_DB_ALIAS]
+    waiting = _waiting.get()
+    return connections[DEFAULT_DB_ALIAS] if waiting is None else waiting.connection
 
 
-def _assignments(fields: "Iterable[Field[Any, Any]]") -> str:
-    return ", ".join(f'"{field.column}" = %s' for field in fields)
+def _assignments(columns: Iterable[_Column]) -> str:
+    return ", ".join(f'"{column.column}" = %s' for column in columns)
 
 
 def _adapted(parameters: Iterable[Any]) -> list[Any]:

@@ -4,15 +4,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
+from django.utils import timezone
 
 from engine.candles import COLUMNS
 from market import candle_table
 from market.candle_table import Array
 from market.models import Symbol
 from market.sessions import Times
-from market.statements import fetch
 
-COUNT = "SELECT count(*) FROM market_candle WHERE symbol_id = %s AND interval = %s AND open_time >= %s"
 BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
 
 
@@ -38,19 +37,21 @@ class CandleWindow:
     def columns(self) -> dict[str, Array]:
         return dict(zip(COLUMNS, self.values, strict=True))
 
-    def followed_by(self, times: Times, values: Array) -> "CandleWindow":
-        """The window after candles, rows x COLUMNS, that all come later."""
-        times = np.concatenate([self.times, times])[-self.length :]
-        return CandleWindow(self.length, times, np.concatenate([self.values, values.T], axis=1)[:, -self.length :])
-
-    def is_stored(self, symbol: Symbol, interval: str) -> bool:
-        """Whether these are the newest candles of the table.
+    def followed_by(
+        self, symbol: Symbol, interval: str, source: str, times: Times, values: Array
+    ) -> "CandleWindow | None":
+        """Stores candles, rows x COLUMNS, and gives the newest candles of the table. None where the window has to be
+        read for that: the candles may not be stored then.
 
         Stored candles never change and none is removed: as many of them in the same time are the same.
         """
-        oldest = _aware(self.times[0]) if len(self.times) == self.length else BEGINNING
-        ((count,),) = fetch(COUNT, [symbol.pk, interval, oldest])
-        return bool(count == len(self.times))
+        if times[0] <= self.times[-1]:
+            return None
+        times_now = np.concatenate([self.times, times])[-self.length :]
+        values_now = np.concatenate([self.values, values.T], axis=1)[:, -self.length :]
+        oldest = _aware(times_now[0]) if len(times_now) == self.length else BEGINNING
+        count = candle_table.insert_and_count(symbol.pk, interval, source, timezone.now(), times, values, oldest)
+        return CandleWindow(self.length, times_now, values_now) if count == len(times_now) else None
 
 
 def _aware(time: np.datetime64) -> datetime:

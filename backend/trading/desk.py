@@ -3,8 +3,7 @@
 What happens at a desk is written by `save_accounts`, for all desks of a batch at once.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -36,14 +35,20 @@ ORDERS, TRADES, ENTRIES, LINES = Inserted(Order), Inserted(Trade), Inserted(Cash
 POSITIONS = Inserted(Position)
 
 LOCK = f"""
-SELECT {ACCOUNT.of("account")}, {SETTINGS.of("own")} FROM trading_account AS account
-JOIN trading_tradingsettings AS own ON own.account_id = account.id WHERE {{chosen}} ORDER BY account.id {{lock}}
+SELECT {ACCOUNT.of("account")} FROM trading_account AS account WHERE {{chosen}} ORDER BY account.id {{lock}}
 """  # noqa: S608
-OPEN_POSITIONS = f"""
-SELECT {POSITION.of("held")}, {SYMBOL.of("symbol")} FROM trading_position AS held
-JOIN market_symbol AS symbol ON symbol.id = held.symbol_id
-WHERE held.closed_at IS NULL AND {{chosen}} ORDER BY held.id
+STANDING = f"""
+SELECT {{followed}}, {SETTINGS.of("own")}, {POSITION.of("held")}, {SYMBOL.of("symbol")}
+FROM trading_tradingsettings AS own
+LEFT JOIN trading_position AS held ON held.account_id = own.account_id AND held.closed_at IS NULL
+LEFT JOIN market_symbol AS symbol ON symbol.id = held.symbol_id
+WHERE {{chosen}} ORDER BY held.id
 """  # noqa: S608
+FOLLOWED = """(
+    SELECT {listed} FROM trading_follow AS follow
+    WHERE follow.account_id = own.account_id AND follow.is_active AND {{chosen}}
+)"""
+LISTED = {"postgresql": "string_agg(follow.symbol_id::text, ',')", "sqlite": "group_concat(follow.symbol_id)"}
 
 
 @dataclass
@@ -61,11 +66,14 @@ class Unsaved:
 
 @dataclass
 class Desk:
-    """A locked account with its settings and its open positions, by symbol."""
+    """A locked account with its settings, its open positions by symbol, and the symbols that it follows of those that
+    were asked for.
+    """
 
     account: Account
     settings: TradingSettings
     positions: dict[str, Position]
+    followed: frozenset[int] = frozenset()
     unsaved: Unsaved = field(default_factory=Unsaved)
 
     def __post_init__(self) -> None:
@@ -209,15 +217,13 @@ class Desk:
         return tuple(getattr(self.account, name) for name in MONEY)
 
 
-def locked_desks(chosen: str, parameters: Iterable[Any]) -> list[Desk]:
+def locked_desks(chosen: str, parameters: Iterable[Any], symbols: Sequence[int] = ()) -> list[Desk]:
     """The desks of the accounts that a condition on `account` chooses, locked in one order so that two workers cannot
     wait for each other.
     """
-    lock = "FOR UPDATE OF account" if connection.features.has_select_for_update else ""
-    accounts = [_account(row) for row in fetch(LOCK.format(chosen=chosen, lock=lock), parameters)]
-    # Read after the lock is held: until then another worker may change them.
-    held = _open_positions([account.pk for account in accounts]) if accounts else {}
-    return [Desk(account, account.settings, held[account.pk]) for account in accounts]
+    lock = "FOR UPDATE" if connection.features.has_select_for_update else ""
+    accounts = [ACCOUNT.row(row) for row in fetch(LOCK.format(chosen=chosen, lock=lock), parameters)]
+    return _desks(accounts, symbols) if accounts else []
 
 
 def desks_of(accounts: Iterable[int]) -> list[Desk]:
@@ -225,20 +231,32 @@ def desks_of(accounts: Iterable[int]) -> list[Desk]:
     return locked_desks(*among("account.id", accounts))
 
 
-def _account(row: Sequence[Any]) -> Account:
-    account = ACCOUNT.row(row[: len(ACCOUNT.fields)])
-    account.settings = SETTINGS.row(row[len(ACCOUNT.fields) :])
-    return account
+def _desks(accounts: Sequence[Account], symbols: Sequence[int]) -> list[Desk]:
+    """All but the accounts is read after they are locked: until then a worker may trade, or a user change his mind."""
+    known: dict[int, tuple[TradingSettings, dict[str, Position], frozenset[int]]] = {}
+    followed, parameters = _followed(symbols)
+    chosen, keys = among("own.account_id", [account.pk for account in accounts])
+    for followed_here, *row in fetch(STANDING.format(followed=followed, chosen=chosen), [*parameters, *keys]):
+        settings = SETTINGS.row(row[: len(SETTINGS.fields)])
+        _, positions, _ = known.setdefault(settings.account_id, (settings, {}, _keys(followed_here)))
+        held = row[len(SETTINGS.fields) :]
+        if held[0] is not None:
+            position = POSITION.row(held[: len(POSITION.fields)])
+            position.symbol = SYMBOL.row(held[len(POSITION.fields) :])
+            positions[position.symbol.symbol] = position
+    return [Desk(account, *known[account.pk]) for account in accounts]
 
 
-def _open_positions(accounts: Iterable[int]) -> Mapping[int, dict[str, Position]]:
-    held: dict[int, dict[str, Position]] = defaultdict(dict)
-    chosen, parameters = among("held.account_id", accounts)
-    for row in fetch(OPEN_POSITIONS.format(chosen=chosen), parameters):
-        position = POSITION.row(row[: len(POSITION.fields)])
-        position.symbol = SYMBOL.row(row[len(POSITION.fields) :])
-        held[position.account_id][position.symbol.symbol] = position
-    return held
+def _followed(symbols: Sequence[int]) -> tuple[str, list[Any]]:
+    """What an account follows of these symbols, as a column."""
+    if not symbols:
+        return "NULL", []
+    chosen, parameters = among("follow.symbol_id", symbols)
+    return FOLLOWED.format(listed=LISTED[connection.vendor]).format(chosen=chosen), parameters
+
+
+def _keys(listed: str | None) -> frozenset[int]:
+    return frozenset(map(int, listed.split(","))) if listed else frozenset()
 
 
 def save_accounts(desks: Iterable[Desk]) -> None:

@@ -11,7 +11,7 @@ from market.models import Symbol
 from trading.models import Account, CashEntry, EquityPoint, Order, TradingSettings
 from trading.selectors.settings import COLUMNS
 from trading.selectors.symbols import followed_symbols
-from trading.services import pause_agents, start_agents, stop_agents
+from trading.services import pause_agents, start_agents, stop_agents, wait_for_agents
 
 STATUS = {
     TradingSettings.Status.RUNNING: start_agents,
@@ -31,8 +31,9 @@ class AlreadyTraded(Exception):
 @transaction.atomic
 def change_settings(account: Account, changes: Mapping[str, Any]) -> None:
     """Changes what is named, all of it or nothing. Raises NotFollowed and AlreadyTraded."""
+    account = wait_for_agents(account)
     if "initialBalance" in changes:
-        start_with(account, changes["initialBalance"])
+        _start_with(account, changes["initialBalance"])
     columns = {COLUMNS[name]: value for name, value in changes.items() if name in COLUMNS}
     if "symbol" in changes:
         columns["symbol"] = _followed(account, changes["symbol"])
@@ -41,18 +42,17 @@ def change_settings(account: Account, changes: Mapping[str, Any]) -> None:
         STATUS[TradingSettings.Status(changes["status"])](account)
 
 
-def start_with(account: Account, balance: Decimal) -> None:
-    """Another initial balance, for an account that has never traded. The caller holds a transaction."""
-    locked = Account.objects.select_for_update().get(pk=account.pk)
-    if balance == locked.initial_balance:
+def _start_with(account: Account, balance: Decimal) -> None:
+    """Another initial balance, for an account that has never traded."""
+    if balance == account.initial_balance:
         return
-    if Order.objects.filter(account=locked).exists():
+    if Order.objects.filter(account=account).exists():
         raise AlreadyTraded
-    CashEntry.objects.create(account=locked, amount=balance - locked.cash, balance=balance)
+    CashEntry.objects.create(account=account, amount=balance - account.cash, balance=balance)
     # The course of an account that did nothing: beside the new balance it would look like a loss or a profit.
-    EquityPoint.objects.filter(account=locked).delete()
+    EquityPoint.objects.filter(account=account).delete()
     money = ("initial_balance", "cash", "equity", "peak_equity", "day_start_equity")
-    Account.objects.filter(pk=locked.pk).update(**dict.fromkeys(money, balance))
+    Account.objects.filter(pk=account.pk).update(**dict.fromkeys(money, balance))
 
 
 def _followed(account: Account, name: str) -> Symbol:

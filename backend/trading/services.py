@@ -93,14 +93,25 @@ def follow_named(account: Account, name: str) -> tuple[Symbol, bool]:
     return followed.symbol, True
 
 
+def wait_for_agents(account: Account) -> Account:
+    """The account as it is when no agent is at work for it. They wait until the caller's transaction ends.
+
+    So what a user was told holds from then on: an agent reads how it may trade after it has locked the account.
+    """
+    return Account.objects.select_for_update().get(pk=account.pk)
+
+
+@transaction.atomic
 def set_active(account: Account, symbol: Symbol, is_active: bool) -> None:
     """Whether the account trades a symbol that it follows; open positions keep their protective exits either way."""
+    wait_for_agents(account)
     Follow.objects.filter(account=account, symbol=symbol).update(is_active=is_active, updated_at=timezone.now())
 
 
 @transaction.atomic
 def unfollow(account: Account, symbol: Symbol) -> None:
     """No more decisions on the symbol. Its history, and the exits of an open position, stay."""
+    wait_for_agents(account)
     TradingSettings.objects.filter(account=account, symbol=symbol).update(symbol=None)
     Follow.objects.filter(account=account, symbol=symbol).delete()
 
@@ -126,6 +137,7 @@ def pause_agents(account: Account) -> bool:
 
 @transaction.atomic
 def _set_status(account: Account, status: TradingSettings.Status, shown: AgentState.Status) -> bool:
+    wait_for_agents(account)
     changed = TradingSettings.objects.filter(account=account).exclude(status=status).update(status=status)
     AgentState.objects.filter(user=account.user_id).update(status=shown, error_message="")
     return bool(changed)

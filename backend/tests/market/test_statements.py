@@ -1,15 +1,19 @@
 """Statements written by hand read and write the rows that the ORM would."""
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 
 from market.models import Candle, Symbol
-from market.statements import Columns, Inserted, fetch, update, update_alike, written_together
+from market.statements import Columns, Inserted, WithKey, fetch, update, update_alike, written_together
+from trading.models import Message
 
 pytestmark = pytest.mark.django_db
-SYMBOLS, CANDLES = Inserted(Symbol), Inserted(Candle)
+SYMBOLS, CANDLES, MESSAGES = Inserted(Symbol), Inserted(Candle), Inserted(Message)
 TIME = datetime(2026, 1, 5, 1, 2, 3, 456789, tzinfo=UTC)
 
 
@@ -37,6 +41,24 @@ def test_a_row_that_refers_to_one_before_it_is_written_with_it() -> None:
         kept = connection.vendor == "postgresql"
         assert Symbol.objects.exists() is not kept
     assert Candle.objects.get().symbol.symbol == "BTCUSDT"
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_json_object_gets_the_key_of_a_row_before_it(together: bool) -> None:
+    first = symbol()
+    about = Message(key="k", symbol=symbol("ETHUSDT"), payload=WithKey({"price": 0.1}, "symbol_id", first))
+    with transaction.atomic(), written_together() if together else nullcontext():
+        SYMBOLS.insert([about.symbol])
+        SYMBOLS.insert([first])
+        MESSAGES.insert([about])
+    stored = Symbol.objects.get(symbol="BTCUSDT")
+    assert Message.objects.get().payload == {"price": 0.1, "symbol_id": stored.pk}
+
+
+def test_a_number_that_is_none_is_refused() -> None:
+    # PostgreSQL's numeric has a NaN, which is above zero there.
+    with pytest.raises(ValidationError):
+        SYMBOLS.insert([Symbol(symbol="BTCUSDT", kind="crypto", price_tick=Decimal("NaN"))])
 
 
 def test_a_question_sees_what_was_written_before_it() -> None:

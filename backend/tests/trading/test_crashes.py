@@ -7,17 +7,18 @@ from typing import Any
 
 import pytest
 
+from market import candle_table
 from tests.engine.test_replay import moody_probabilities
 from tests.markets import real_candles
 from tests.trading.markets import PlayedSource, market, pipeline, running_account, told
 from tests.trading.test_parity import HISTORY, PLAYED, SETTINGS, assert_same_books, replayed
 from trading import desk, journal
-from trading.agents import decision_maker, execution_agent, integration, market_monitor
+from trading.agents import decision_maker, execution_agent, integration
 from trading.audit import differences
 from trading.models import Account, Message
 
 STEPS: list[tuple[Any, str]] = [
-    (market_monitor, "store_candles"),
+    (candle_table, "insert_and_count"),
     (decision_maker, "locked_desks"),
     (decision_maker, "enforce"),
     (decision_maker, "save_accounts"),

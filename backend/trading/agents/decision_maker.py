@@ -13,30 +13,28 @@ from engine.snapshot import Snapshot
 from learning.reasons import Explained, explained, reasons_of
 from learning.rule_based import rule_answer
 from learning.serving import Answer, Predictor
-from market.statements import Inserted, among, fetch
+from market.statements import Inserted, WithKey, among
 from trading import journal
 from trading.agents.integration import DjangoAgentAdapter, Handled
 from trading.desk import Desk, desks_of, locked_desks, save_accounts
 from trading.fallback import FallbackNotes
-from trading.models import Account, AgentType, Decision, EquityPoint, Message
+from trading.models import Account, AgentType, Decision, EquityPoint, Message, TradingSettings
 from trading.protection import enforce
 
 DECISIONS = Inserted(Decision)
 
-TRADING = """
-FROM trading_message AS told
-JOIN trading_follow AS follow ON follow.symbol_id = told.symbol_id AND follow.is_active
-JOIN trading_tradingsettings AS own
-    ON own.account_id = follow.account_id AND own.interval = told.interval AND own.status = 'running'
-WHERE {told}
-"""
-HOLDING = """
-FROM trading_message AS told
-JOIN trading_position AS held ON held.symbol_id = told.symbol_id AND held.closed_at IS NULL
-JOIN trading_tradingsettings AS own ON own.account_id = held.account_id AND own.interval = told.interval
-WHERE {told}
-"""
-CONCERNED = f"account.id IN (SELECT follow.account_id {TRADING} UNION SELECT held.account_id {HOLDING})"
+CONCERNED = """account.id IN (
+    SELECT follow.account_id FROM trading_message AS told
+    JOIN trading_follow AS follow ON follow.symbol_id = told.symbol_id AND follow.is_active
+    JOIN trading_tradingsettings AS own
+        ON own.account_id = follow.account_id AND own.interval = told.interval AND own.status = 'running'
+    WHERE {told}
+    UNION
+    SELECT held.account_id FROM trading_message AS told
+    JOIN trading_position AS held ON held.symbol_id = told.symbol_id AND held.closed_at IS NULL
+    JOIN trading_tradingsettings AS own ON own.account_id = held.account_id AND own.interval = told.interval
+    WHERE {told}
+)"""
 
 # Their accounts are locked until all of them are decided on.
 MARKETS_AT_ONCE = 25
@@ -102,21 +100,20 @@ class DecisionMaker:
 
     def handle(self, messages: Sequence[Message]) -> Handled:
         """All markets of the batch, one after the other, on accounts that are locked once and in one order."""
-        desks = locked_desks(*concerned_accounts(messages))
-        trading = _trading(messages)
+        desks = locked_desks(*concerned_accounts(messages), [message.symbol_id for message in messages])
         points: list[EquityPoint] = []
         reports: list[Message] = []
         wanted: list[Wanted] = []
         for message in messages:
             snapshot = Snapshot.from_json(message.payload)
-            present = [desk for desk in desks if _is_concerned(desk, message, trading)]
+            present = [desk for desk in desks if _is_concerned(desk, message)]
             for desk in present:
                 desk.begin_day(snapshot.open_time.date())
                 report = enforce(desk, message, snapshot)
                 reports += [report] if report else []
                 desk.mark(snapshot.symbol, snapshot.values["close"])
                 points.append(journal.valued(desk, snapshot.close_time))
-            deciding = [desk for desk in present if _decides(desk, message, trading)]
+            deciding = [desk for desk in present if _decides(desk, message)]
             wanted += self._decisions(deciding, message, snapshot)
         decisions = self._written(wanted)
         save_accounts(desks)
@@ -159,14 +156,14 @@ class DecisionMaker:
 
     def _written(self, wanted: "Sequence[Wanted]") -> list[Message]:
         rows = [item.row for item in wanted if item.row]
-        DECISIONS.insert_with_keys(rows)
+        DECISIONS.insert(rows)
         return [self._told(item.message, item.row, item.payload) for item in wanted if item.row]
 
     def _told(self, message: Message, row: Decision, payload: dict[str, Any]) -> Message:
         return self.adapter.message(
             AgentType.EXECUTION,
             Message.Type.TRADE_DECISION,
-            {**payload, "decision_id": row.pk, **_live_age(message, row)},
+            WithKey({**payload, **_live_age(message, row)}, "decision_id", row),
             key=_key(message, row.account_id),
             symbol=message.symbol,
             interval=message.interval,
@@ -192,19 +189,14 @@ def concerned_accounts(messages: Sequence[Message]) -> tuple[str, list[Any]]:
     return CONCERNED.format(told=told), parameters * 2
 
 
-def _trading(messages: Sequence[Message]) -> set[tuple[int, int]]:
-    """Who trades what: account and symbol."""
-    told, parameters = among("told.id", [message.pk for message in messages])
-    return set(fetch(f"SELECT follow.account_id, follow.symbol_id {TRADING.format(told=told)}", parameters))
+def _decides(desk: Desk, message: Message) -> bool:
+    running = desk.settings.status == TradingSettings.Status.RUNNING
+    return running and desk.settings.interval == message.interval and message.symbol_id in desk.followed
 
 
-def _decides(desk: Desk, message: Message, trading: set[tuple[int, int]]) -> bool:
-    return desk.settings.interval == message.interval and (desk.account.pk, message.symbol_id) in trading
-
-
-def _is_concerned(desk: Desk, message: Message, trading: set[tuple[int, int]]) -> bool:
+def _is_concerned(desk: Desk, message: Message) -> bool:
     holds = desk.settings.interval == message.interval and message.symbol.symbol in desk.positions
-    return holds or _decides(desk, message, trading)
+    return holds or _decides(desk, message)
 
 
 def _decided(desk: Desk, message: Message, choices: Choices, answer: Answer | None) -> Wanted:

@@ -1,12 +1,13 @@
 """The Market Monitor: closed candles in, MARKET_SNAPSHOT messages out. It knows no account."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pandas as pd
 from django.db import transaction
 
+from engine.candles import validate
 from engine.indicators import WINDOW
 from engine.snapshot import Snapshot, newest_snapshot
 from market.instruments import inferred_tick
@@ -23,7 +24,7 @@ Facts = Mapping[str, Any]
 NO_FACTS: Facts = {}
 
 # More than any first history of a replay, so that the price step is read from all of it.
-TICK_CANDLES = 5000
+TICK_CANDLES = 50_000
 
 
 class MarketMonitor:
@@ -59,8 +60,8 @@ class MarketMonitor:
         agent was told about.
         """
         with transaction.atomic():
-            store_candles(symbol, interval, fresh, source_name)
-            snapshot = self._snapshot(symbol, interval, fresh)
+            window = self._stored(symbol, interval, fresh, source_name)
+            snapshot = newest_snapshot(window.columns, window.newest, symbol.symbol, interval)
             return None if snapshot is None else self._tell(symbol, interval, snapshot, facts)
 
     @transaction.atomic
@@ -79,17 +80,18 @@ class MarketMonitor:
             Symbol.objects.filter(pk=symbol.pk, price_tick=None).update(price_tick=tick)
             symbol.refresh_from_db(fields=["price_tick"])
 
-    def _snapshot(self, symbol: Symbol, interval: str, fresh: pd.DataFrame) -> Snapshot | None:
-        """The market at the close of the last of these candles, which are stored; None while it is warming up."""
-        newest: datetime = fresh.index[-1].to_pydatetime()
-        window = self._windows.pop((symbol.pk, interval), None)
-        if window is not None:
-            times = times_of(fresh.index)
-            window = window.followed_by(times, fresh.to_numpy()) if window.times[-1] < times[0] else None
-        if window is None or not window.is_stored(symbol, interval):
-            window = CandleWindow.stored(symbol, interval, WINDOW, end=newest + timedelta(microseconds=1))
+    def _stored(self, symbol: Symbol, interval: str, fresh: pd.DataFrame, source: str) -> CandleWindow:
+        """Stores candles, and gives the window that ends with them."""
+        known, window = self._windows.pop((symbol.pk, interval), None), None
+        if known is not None:
+            fresh = validate(fresh)
+            window = known.followed_by(symbol, interval, source, times_of(fresh.index), fresh.to_numpy())
+        if window is None:
+            store_candles(symbol, interval, fresh, source)
+            end = fresh.index[-1].to_pydatetime() + timedelta(microseconds=1)
+            window = CandleWindow.stored(symbol, interval, WINDOW, end=end)
         self._keep(symbol, interval, window)
-        return newest_snapshot(window.columns, newest, symbol.symbol, interval)
+        return window
 
     def _keep(self, symbol: Symbol, interval: str, window: CandleWindow) -> None:
         """From the commit on: until then its newest candle may still come to nothing."""

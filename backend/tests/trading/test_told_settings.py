@@ -1,0 +1,89 @@
+"""What a user was told holds from then on: no agent goes on trading as the account was before."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from time import monotonic, sleep
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from market.models import Symbol
+from tests.trading.markets import running_account
+from trading.desk import Desk, locked_desks
+from trading.models import Account, TradingSettings
+from trading.preferences import change_settings
+from trading.services import set_active, stop_agents, unfollow
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif("postgres" not in connection.vendor, reason="SQLite has one writer at a time"),
+]
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+PATIENCE_SECONDS = 10.0
+CHANGES: dict[str, Callable[[Account, Symbol], Any]] = {
+    "kill switch": lambda account, symbol: change_settings(account, {"killSwitch": True}),
+    "stopped": lambda account, symbol: stop_agents(account),
+    "inactive": lambda account, symbol: set_active(account, symbol, False),
+    "not followed": unfollow,
+}
+changing = pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+
+
+@changing
+def test_an_agent_that_waited_for_a_change_knows_it(change: Callable[[Account, Symbol], Any]) -> None:
+    account = running_account()
+    symbol = Symbol.objects.get(symbol="BTCUSDT")
+    assert may_trade(at_desk(account, symbol), symbol)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            change(account, symbol)
+            agent = pool.submit(in_a_thread, lambda: at_desk(account, symbol))
+            until_it_waits(agent)
+        assert not may_trade(agent.result(), symbol)
+
+
+@changing
+def test_a_change_waits_for_an_agent_at_work(change: Callable[[Account, Symbol], Any]) -> None:
+    account = running_account()
+    symbol = Symbol.objects.get(symbol="BTCUSDT")
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            at_desk(account, symbol)
+            user = pool.submit(in_a_thread, lambda: change(account, symbol))
+            until_it_waits(user)
+        user.result()
+    assert not may_trade(at_desk(account, symbol), symbol)
+
+
+def at_desk(account: Account, symbol: Symbol) -> Desk:
+    with transaction.atomic():
+        (desk,) = locked_desks("account.id = %s", [account.pk], [symbol.pk])
+    return desk
+
+
+def may_trade(desk: Desk, symbol: Symbol) -> bool:
+    running = desk.settings.status == TradingSettings.Status.RUNNING
+    return running and symbol.pk in desk.followed and not desk.limits.kill_switch
+
+
+def in_a_thread(act: Callable[[], Any]) -> Any:
+    try:
+        return act()
+    finally:
+        connection.close()
+
+
+def until_it_waits(other: Future[Any]) -> None:
+    """Until the other thread stands before a lock."""
+    until = monotonic() + PATIENCE_SECONDS
+    while monotonic() < until:
+        assert not other.done()
+        with connection.cursor() as cursor:
+            # Or a transaction would see what it saw the first time.
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+            cursor.execute(WAITING)
+            if cursor.fetchone() == (1,):
+                return
+        sleep(0.01)
+    raise AssertionError("it waited for nothing")
