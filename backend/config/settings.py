@@ -1,6 +1,7 @@
 """Django's settings: wiring only. What may differ between machines comes from config.environment."""
 
 import os
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -253,6 +254,8 @@ CELERY_TASK_ROUTES = {
     "trading.tasks.learn_as_it_goes": {"queue": "learning"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# config.celery closes connections when they have to be.
+CELERY_DB_REUSE_MAX = sys.maxsize
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_TIMEZONE = TIME_ZONE

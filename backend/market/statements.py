@@ -111,6 +111,8 @@ class _Column:
 
     def prepared(self, value: Any, connection: Any) -> Any:
         """As the database takes it."""
+        if type(value) is WithKey and value.name not in value:
+            raise ValueError(f"{value.row!r} has not been told its key")
         if type(value) not in self.plain or connection.vendor != "postgresql":
             return self.save(value, connection)
         # PostgreSQL would take a NaN, and find it above zero; the field refuses it.

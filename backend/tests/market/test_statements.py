@@ -55,6 +55,13 @@ def test_a_json_object_gets_the_key_of_a_row_before_it(together: bool) -> None:
     assert Message.objects.get().payload == {"price": 0.1, "symbol_id": stored.pk}
 
 
+def test_a_key_that_nobody_told_is_an_error() -> None:
+    about = Message(key="k", symbol=symbol("ETHUSDT"), payload=WithKey({}, "symbol_id", symbol()))
+    SYMBOLS.insert([about.symbol])
+    with pytest.raises(ValueError, match="has not been told its key"):
+        MESSAGES.insert([about])
+
+
 def test_a_number_that_is_none_is_refused() -> None:
     # PostgreSQL's numeric has a NaN, which is above zero there.
     with pytest.raises(ValidationError):
