@@ -44,11 +44,18 @@ class MadeSource:
         index = pd.date_range(START, periods=minutes, freq="min", unit="us", name="open_time")
         self.told = pd.DataFrame(columns, index=index)
 
+    def earliest(self, interval: str, now: datetime) -> None:
+        return None
+
+    def candles(self, symbol: str, interval: str, start: datetime, end: datetime) -> pd.DataFrame:
+        first, last = self.told.index.searchsorted([pd.Timestamp(start), pd.Timestamp(end)])
+        return self.told.iloc[first:last]
+
     def fetch(self, symbol: str, interval: str, start: datetime, end: datetime) -> Any:
         from market.sources.base import Answer
 
-        first, last = self.told.index.searchsorted([pd.Timestamp(start), pd.Timestamp(end)])
-        return Answer(self.told.iloc[first:last], self)  # type: ignore[arg-type]  # as much of a Source as is asked
+        found = self.candles(symbol, interval, start, end)
+        return Answer(found, self)  # type: ignore[arg-type]  # as much of a Source as is asked
 
 
 def serve(names: list[str], minutes: int, told: Any, now: Any) -> None:

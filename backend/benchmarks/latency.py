@@ -105,19 +105,22 @@ def prepared(markets: int) -> "list[Market]":
 
 
 def in_the_loop(market: "Market", cycles: int) -> list[float]:
-    """The steps of `Pipeline.turn`. What it does after the trade, two looks at an empty table, is not counted."""
     from trading.runner import settle
 
-    pipeline, times = known_pipeline(), []
+    pipeline = known_pipeline()
     settle()
-    for _ in range(cycles):
-        began = perf_counter()
-        pipeline.tell(market)
-        pipeline.decision_maker.work()
-        pipeline.execution.work()
-        times.append(perf_counter() - began)
-        pipeline.drain()
-    return times
+    return [timed_turn(pipeline, market) for _ in range(cycles)]
+
+
+def timed_turn(pipeline: "Pipeline", market: "Market") -> float:
+    """The steps of `Pipeline.turn`. What it does after the trade, two looks at an empty table, is not counted."""
+    began = perf_counter()
+    pipeline.tell(market)
+    pipeline.decision_maker.work()
+    pipeline.execution.work()
+    seconds = perf_counter() - began
+    pipeline.drain()
+    return seconds
 
 
 def with_celery(market: "Market", cycles: int, url: str) -> list[float]:

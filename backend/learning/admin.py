@@ -1,7 +1,8 @@
 from django.contrib import admin
 
-from learning.models import ModelVersion, Promotion, TrainingTask
-from web.facts import ReadOnlyAdmin, pretty
+from engine.orders import Action
+from learning.models import ModelVersion, Promotion, ShadowAnswer, TrainingTask
+from web.facts import ReadOnlyAdmin, link, pretty
 
 
 @admin.register(ModelVersion)
@@ -67,3 +68,39 @@ class TrainingTaskAdmin(ReadOnlyAdmin):
     list_select_related = ("user", "symbol")
     search_fields = ("=symbol__symbol", "name", "=user__email")
     date_hierarchy = "requested_at"
+
+
+@admin.register(ShadowAnswer)
+class ShadowAnswerAdmin(ReadOnlyAdmin):
+    """What champion and challenger said of each candle, and what it became. No order was ever made of it."""
+
+    list_display = ("id", "open_time", "tenure", "champion_said", "challenger_said", "challenged_by", "became")
+    list_select_related = ("tenure__symbol", "challenged_by__symbol")
+    search_fields = ("=tenure__symbol__symbol", "=tenure__name")
+    # Not the foreign keys themselves: the page links to what they name.
+    fields = ("open_time", "of", "champion_said", "against", "challenger_said", "became", "created_at")
+    readonly_fields = fields
+
+    @admin.display(description="tenure")
+    def of(self, answer: ShadowAnswer) -> str | None:
+        return link(answer.tenure)
+
+    @admin.display(description="challenged by")
+    def against(self, answer: ShadowAnswer) -> str | None:
+        return link(answer.challenged_by)
+
+    @admin.display(description="champion: SELL / HOLD / BUY")
+    def champion_said(self, answer: ShadowAnswer) -> str | None:
+        return _shares(answer.champion)
+
+    @admin.display(description="challenger: SELL / HOLD / BUY")
+    def challenger_said(self, answer: ShadowAnswer) -> str | None:
+        return _shares(answer.challenger)
+
+    @admin.display(description="became", ordering="truth")
+    def became(self, answer: ShadowAnswer) -> str | None:
+        return None if answer.truth is None else Action(answer.truth).name
+
+
+def _shares(probabilities: list[float] | None) -> str | None:
+    return None if probabilities is None else " / ".join(f"{share:.3f}" for share in probabilities)

@@ -11,6 +11,7 @@ from engine.candles import interval_length
 from market import candle_table
 from market.errors import MarketError
 from market.models import CandleGap, Symbol
+from market.services import hold
 from market.sessions import Session, Times, moment, session_of, times_of
 from market.sources.base import Answer
 
@@ -53,6 +54,16 @@ def keep_gaps(symbol: Symbol, interval: str, runs: Runs, now: datetime) -> int:
     return _store(gap, runs)
 
 
+def keep_old_gaps(symbol: Symbol, interval: str, runs: Runs, now: datetime) -> int:
+    """The same, of candles from long ago: who tells of the days before and after is not late with what lies between,
+    and is asked once more.
+    """
+    tries = len(WAITS) - 1
+    return _store(
+        CandleGap(symbol=symbol, interval=interval, found_at=now, tries=tries, next_try=now + WAITS[tries]), runs
+    )
+
+
 def fill_gaps(symbol: Symbol, interval: str, fetch: Callable[..., Answer], now: datetime) -> Filled:
     """Asks again for gaps whose time has come. A source that fails is named in the result, and costs no try."""
     due = CandleGap.objects.filter(symbol=symbol, interval=interval, next_try__lte=now).order_by("next_try")
@@ -73,6 +84,7 @@ def fill_gaps(symbol: Symbol, interval: str, fetch: Callable[..., Answer], now: 
 def _fill(gap: CandleGap, answer: Answer, now: datetime) -> Filled:
     """Stores what was found, and in the place of the gap what is left of it."""
     symbol, interval, frame = gap.symbol, gap.interval, answer.candles
+    hold(symbol)
     found = candle_table.insert(symbol.pk, interval, answer.source.name, now, times_of(frame.index), frame.to_numpy())
     first, last = moment(gap.first_missing), moment(gap.last_missing)
     after = _aware(last + INSTANT)

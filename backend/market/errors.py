@@ -1,14 +1,22 @@
 """What can go wrong with market data, as a small tree that knows whether a retry helps."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+
+NUMBER = re.compile(r"[0-9]+")
 
 
 class MarketError(Exception):
     """Market data could not be had."""
 
     retry_helps: bool = False
+
+    @property
+    def lasting(self) -> str:
+        """What is wrong, in the same words as long as it is."""
+        return str(self)
 
 
 class SymbolError(MarketError):
@@ -94,18 +102,41 @@ class RequestRefused(SourceError):
 
 
 class CircuitOpen(SourceError):
-    """It has failed so often that it is left alone until `retry_at`."""
+    """It has failed so often that it is left alone until `retry_at`. `cause` is what it failed with."""
 
-    def __init__(self, source: str, problem: str, retry_at: datetime) -> None:
-        super().__init__(source, problem)
+    def __init__(self, source: str, cause: str, retry_at: datetime) -> None:
+        super().__init__(source, f"it is left alone until {retry_at:%H:%M:%S} UTC, because {cause}")
+        self.cause = cause
         self.retry_at = retry_at
+
+    @property
+    def lasting(self) -> str:
+        return f"{self.source}: {self.cause}"
 
 
 class NoSource(MarketError):
     """None of the sources of a symbol had an answer; the message names each and why."""
 
     def __init__(self, wanted: str, failures: Sequence[SourceError | CandleFileError | CandleFileMissing]) -> None:
-        reasons = "; ".join(str(failure) for failure in failures) or "no source serves it"
-        super().__init__(f"no source for {wanted}: {reasons}")
+        super().__init__(self._said(wanted, [str(failure) for failure in failures]))
+        self.wanted = wanted
         self.failures = tuple(failures)
         self.retry_helps = any(failure.retry_helps or isinstance(failure, CircuitOpen) for failure in failures)
+
+    @property
+    def lasting(self) -> str:
+        return self._said(self.wanted, [failure.lasting for failure in self.failures])
+
+    @staticmethod
+    def _said(wanted: str, reasons: Sequence[str]) -> str:
+        return f"no source for {wanted}: {'; '.join(reasons) or 'no source serves it'}"
+
+
+def reason(error: Exception) -> str:
+    """What an error says, for people."""
+    return error.lasting if isinstance(error, MarketError) else str(error)
+
+
+def gist(text: str) -> str:
+    """A reason without the times and counts in it, which make each repetition look like another one."""
+    return NUMBER.sub("#", text)

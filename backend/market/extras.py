@@ -38,7 +38,7 @@ def ingest_extras(symbol: Symbol, interval: str, fetch: Fetch, now: datetime) ->
         if extra == interval:
             continue
         try:
-            ingest(symbol, extra, ask, now)
+            problems += filter(None, [ingest(symbol, extra, ask, now).problem])
             problems += fill_gaps(symbol, extra, ask, now).problems
         except MarketError as error:
             problems.append(str(error))

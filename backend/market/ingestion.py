@@ -1,38 +1,36 @@
 """From a source into the candle table: closed candles only, nothing twice, nothing rewritten.
 
 `look` asks the source and writes nothing; `keep` writes all that it found in one transaction, and may be part of a
-larger one. The last stored candles are asked for again each time: a source that has changed its mind about one of them
-is seen, the stored candle stays, and the other version becomes a CandleRevision.
+larger one. The first look goes back a month or more (market.history). Later the last stored candles are asked for
+again each time: a source that has changed its mind about one of them is seen, the stored candle stays, and the other
+version becomes a CandleRevision.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
 from django.db import transaction
 
-from engine.candles import COLUMNS, interval_length
+from engine.candles import COLUMNS
 from market import candle_table
 from market.backfill import Runs, keep_gaps, missing_runs
 from market.candle_table import Array
+from market.history import OVERLAP, History, first_history, first_start, keep_history
 from market.models import Candle, CandleRevision, Symbol
-from market.rescaling import Rescaled, scale_between
+from market.rescaling import refuse_another_scale
 from market.selectors import frame_of
+from market.services import hold
 from market.sessions import Session, Times, moment, session_of, times_of
-from market.sources.base import Answer, Prices
+from market.sources.base import Answer
 
 Fetch = Callable[[str, str, datetime, datetime], Answer]
 """Symbol, interval, start and end to candles and the source that served them (market.sources.choice).
 
 Raises MarketError.
 """
-
-FIRST_CANDLES = 1000
-"""As many as the indicators look back. Asked for when nothing is stored yet."""
-OVERLAP = 3
-"""So many of the stored candles are asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +48,8 @@ class Look:
     """Those that are stored with other values."""
     gaps: Runs
     passed_over: Sequence[str] = ()
+    history: History | None = None
+    """What was told of the time before `new`, at the first look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,8 @@ class Ingested:
     revised: int
     gaps: int
     passed_over: Sequence[str] = ()
+    problem: str = ""
+    """Why the history is shorter than was asked for; a source that has no more is no problem."""
 
 
 def ingest(symbol: Symbol, interval: str, fetch: Fetch, now: datetime) -> Ingested:
@@ -75,10 +77,13 @@ def look(symbol: Symbol, interval: str, fetch: Fetch, now: datetime) -> Look:
     if len(times) and not _anything_new(session, interval, times, now):
         nothing = frame_of(times[:0], values[:, :0])
         return Look(symbol, interval, now, None, nothing, nothing, [])
-    start = _aware(times[0]) if len(times) else _first_start(session, interval, now)
+    start = _aware(times[0]) if len(times) else first_start(session, interval, now)
     answer = fetch(symbol.symbol, interval, start, now)
     frame = _closed(session, interval, answer.candles, now)
-    return _compared(symbol, interval, now, answer, frame, (times, values), session)
+    found = _compared(symbol, interval, now, answer, frame, (times, values), session)
+    if len(times) or found.new.empty:
+        return found
+    return replace(found, history=first_history(symbol, interval, answer.source, start, found.new, now))
 
 
 @transaction.atomic
@@ -87,25 +92,22 @@ def keep(found: Look) -> Ingested:
     if found.source is None:
         return Ingested(None, 0, 0, 0)
     symbol, interval = found.symbol, found.interval
+    hold(symbol)
     times, values = times_of(found.new.index), found.new.to_numpy()
     new = candle_table.insert(symbol.pk, interval, found.source, found.now, times, values)
     revised = 0 if found.changed.empty else _keep_revisions(symbol, interval, found.changed, found.source, found.now)
     gaps = keep_gaps(symbol, interval, found.gaps, found.now) if found.gaps else 0
-    return Ingested(found.source, new, revised, gaps, found.passed_over)
+    if found.history is None:
+        return Ingested(found.source, new, revised, gaps, found.passed_over)
+    before, missing = keep_history(symbol, interval, found.source, found.history, found.now)
+    return Ingested(
+        found.source, before + new, revised, missing + gaps, found.passed_over, problem=found.history.problem
+    )
 
 
 def _anything_new(session: Session, interval: str, times: Times, now: datetime) -> bool:
     newest = session.newest_closed(interval, now, like=times)
     return newest is not None and bool(newest > session.named(interval, times[-1:])[0])
-
-
-def _first_start(session: Session, interval: str, now: datetime) -> datetime:
-    """Where FIRST_CANDLES candles begin: further back where the market sleeps."""
-    end, candles = moment(now), np.timedelta64(interval_length(interval)).astype("timedelta64[us]") * FIRST_CANDLES
-    start = end - candles
-    while len(expected := session.open_times(interval, start, end)) < FIRST_CANDLES:
-        start -= candles
-    return _aware(expected[-FIRST_CANDLES])
 
 
 def _closed(session: Session, interval: str, frame: pd.DataFrame, now: datetime) -> pd.DataFrame:
@@ -129,19 +131,11 @@ def _compared(
     is_known = known[row] == told if len(known) else np.zeros(len(told), bool)
     differs = is_known.copy()
     differs[is_known] = (frame.to_numpy()[is_known] != values.T[row[is_known]]).any(axis=1)
-    _refuse_another_scale(answer, f"{symbol} {interval}", values.T[row[is_known]], frame.to_numpy()[is_known])
+    stored_again, told_again = values.T[row[is_known]], frame.to_numpy()[is_known]
+    refuse_another_scale(answer.source, f"{symbol} {interval}", stored_again, told_again)
     new = frame[~is_known]
     gaps = missing_runs(session, interval, known, times_of(new.index))
     return Look(symbol, interval, now, answer.source.name, new, frame[differs], gaps, answer.passed_over)
-
-
-def _refuse_another_scale(answer: Answer, series: str, stored: Array, told: Array) -> None:
-    """Raises Rescaled. Of other sources a change of all prices is a revision like any other."""
-    if answer.source.prices is not Prices.SPLIT_ADJUSTED:
-        return
-    factor = scale_between(stored, told)
-    if factor is not None:
-        raise Rescaled(answer.source.name, series, factor)
 
 
 def _keep_revisions(symbol: Symbol, interval: str, frame: pd.DataFrame, source: str, now: datetime) -> int:

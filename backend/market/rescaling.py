@@ -7,7 +7,7 @@ from django.db import transaction
 from market.errors import MarketError
 from market.models import Candle, CandleGap, CandleRevision, Symbol
 from market.services import store_candles
-from market.sources.base import Answer
+from market.sources.base import Answer, Prices, Source
 
 Array = npt.NDArray[np.float64]
 
@@ -41,6 +41,15 @@ def scale_between(stored: Array, told: Array) -> float | None:
     factor = float(np.median(ratios))
     uniform = bool((np.abs(ratios / factor - 1) <= ROUNDING).all())
     return factor if uniform and abs(factor - 1) > SMALLEST_SPLIT else None
+
+
+def refuse_another_scale(source: Source, series: str, stored: Array, told: Array) -> None:
+    """Raises Rescaled. Of a source that does not adjust its prices, another scale is a revision like any other."""
+    if source.prices is not Prices.SPLIT_ADJUSTED:
+        return
+    factor = scale_between(stored, told)
+    if factor is not None:
+        raise Rescaled(source.name, series, factor)
 
 
 @transaction.atomic

@@ -188,8 +188,7 @@ class Guard:
 
     def _open(self) -> CircuitOpen:
         retry_at = self._retry_at or datetime.now(UTC)
-        problem = f"it is left alone until {retry_at:%H:%M:%S} UTC, because {self._last_failure}"
-        return CircuitOpen(self._source, problem, retry_at)
+        return CircuitOpen(self._source, self._last_failure, retry_at)
 
 
 def _limiter(budget: Budget) -> Limiter:

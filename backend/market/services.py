@@ -18,6 +18,11 @@ def add_symbol(text: str, name: str = "") -> Symbol:
     return Symbol.objects.get_or_create(symbol=symbol, defaults={"name": name, "kind": kind_of(symbol)})[0]
 
 
+def hold(symbol: Symbol) -> None:
+    """Until the caller's transaction ends, nobody else stores candles of a live market or tells about them."""
+    Symbol.objects.select_for_update(no_key=True).get(pk=symbol.pk)
+
+
 def store_candles(symbol: Symbol, interval: str, frame: pd.DataFrame, source: str) -> int:
     """Store the closed candles of a frame and return how many were new. Raises CandleError.
 

@@ -27,7 +27,9 @@ def prepared(account: Account, symbol: Symbol, pipeline: Pipeline) -> Market:
     market = Market(symbol, TradingSettings.objects.get(account=account).interval)
     pipeline.prepare(market)
     with trading(account, symbol):
-        for model_type in missing_models(market):
+        if missing := missing_models(market):
+            pipeline.prepare_training(market)
+        for model_type in missing:
             train(market, model_type)
     return market
 

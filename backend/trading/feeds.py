@@ -7,10 +7,13 @@ from datetime import datetime
 from functools import partial
 
 from django.conf import settings
+from django.core.cache import cache
 
+from engine.candles import CandleError
 from market.backfill import fill_gaps
 from market.errors import CandleFileMissing, MarketError
 from market.extras import ingest_depth, ingest_extras, or_built, refresh_terms
+from market.history import top_up
 from market.ingestion import ingest
 from market.models import Candle, Symbol
 from market.sources import choice
@@ -23,6 +26,7 @@ from trading.staleness import PLAYED
 logger = logging.getLogger(__name__)
 
 AUTO, FILES, LIVE = "auto", "files", "live"
+NO_MORE_SECONDS = 24 * 60 * 60
 
 Files = Callable[[str, str], ReplaySource]
 
@@ -52,7 +56,7 @@ class Feeds:
 
 def make_pipeline(mode: str | None = None, files: Files = ReplaySource.of_file) -> Pipeline:
     """The agents with all the markets that they may have; the mode is that of the environment if none is given."""
-    live = LiveMarkets(keep_up, price_now, settings.MARKET_POLL_SECONDS)
+    live = LiveMarkets(keep_up, price_now, settings.MARKET_POLL_SECONDS, reach_back=reach_back)
     return Pipeline(Feeds(mode or settings.MARKET_SOURCES, live, files), live=live)
 
 
@@ -66,8 +70,8 @@ def keep_up(symbol: Symbol, interval: str, now: datetime) -> None:
         raise PlayedMarket(f"{symbol} at {interval} has been played from a file; what is live needs another database")
     sources = choice.sources_for(symbol.symbol, files=False)
     fetch = or_built(symbol, partial(choice.fetch, sources=sources))
-    ingest(symbol, interval, fetch, now)
-    problems = [*fill_gaps(symbol, interval, fetch, now).problems, *ingest_extras(symbol, interval, fetch, now)]
+    problems = list(filter(None, [ingest(symbol, interval, fetch, now).problem]))
+    problems += [*fill_gaps(symbol, interval, fetch, now).problems, *ingest_extras(symbol, interval, fetch, now)]
     for ask in (partial(refresh_terms, symbol, choice.terms, now), partial(ingest_depth, symbol, sources, now)):
         try:
             ask()
@@ -76,6 +80,30 @@ def keep_up(symbol: Symbol, interval: str, now: datetime) -> None:
     # The candles are there: what is missing beside them keeps nobody from trading.
     for problem in problems:
         logger.warning("%s %s: %s", symbol, interval, problem)
+
+
+def reach_back(symbol: Symbol, interval: str, now: datetime) -> None:
+    """Stores what the source of the oldest stored candle has of the month before it.
+
+    A failure is told and raises nothing: a model learns from what is stored, if that is enough. Who had no more is not
+    asked again within a day.
+    """
+    stored = Candle.objects.filter(symbol=symbol, interval=interval).order_by("open_time")
+    oldest = stored.first()
+    if oldest is None or cache.get(_no_more(oldest)):
+        return
+    try:
+        for source in choice.sources_for(symbol.symbol, files=False):
+            if source.name == oldest.source:
+                top_up(symbol, interval, source, now)
+    except (MarketError, CandleError) as error:
+        logger.warning("%s %s: its history stays as short as it is: %s", symbol, interval, error)
+        return
+    cache.set(_no_more(stored[0]), True, NO_MORE_SECONDS)
+
+
+def _no_more(oldest: Candle) -> str:
+    return f"no-more-history:{oldest.symbol_id}:{oldest.interval}:{oldest.open_time:%Y%m%dT%H%M}"
 
 
 def price_now(symbol: Symbol) -> Price:

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from engine.orders import Reason, Refusal
 from learning.models import ModelVersion
+from market.errors import gist, reason
 from market.models import Symbol
 from market.statements import Inserted, among, execute
 from trading.desk import Desk
@@ -103,8 +104,8 @@ def observed(symbol: Symbol, interval: str) -> None:
 
 
 def not_observed(symbol: Symbol, interval: str, error: Exception) -> None:
-    """The Market Monitor could not look at a market."""
-    text = f"Cannot follow {symbol} at {interval}: {error}"
+    """The Market Monitor could not look at a market. Said once while the reason lasts."""
+    text = f"Cannot follow {symbol} at {interval}: {reason(error)}"
     _hindered(_followers(symbol, interval), AgentType.MARKET_MONITOR, text)
 
 
@@ -170,9 +171,9 @@ def _write(desk: Desk, level: str, text: str, message: Message) -> None:
 def _hindered(users: Iterable[int], agent: str, text: str, cycle: UUID | None = None) -> None:
     """Shown on the agent until it works again; written to the log once and not at every candle."""
     untold = _states(users, agent).exclude(error_message=text)
-    for user in untold.order_by("user").values_list("user", flat=True):
+    for user, before in untold.order_by("user").values_list("user", "error_message"):
         hindered = {"error_message": text, "status": AgentState.Status.ERROR, "last_activity": timezone.now()}
-        if _states([user], agent).exclude(error_message=text).update(**hindered):
+        if _states([user], agent).exclude(error_message=text).update(**hindered) and gist(before) != gist(text):
             _log(user, agent, AgentLog.Level.WARNING, text, cycle)
 
 

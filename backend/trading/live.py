@@ -5,7 +5,6 @@ agents have to be told about is read from the tables: everything stored after th
 """
 
 import random
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from django.utils import timezone
 from engine.candles import interval_length
 from market.models import Candle, CandleGap, Symbol
 from market.selectors import candle_frame, newest_depth, staleness
+from market.services import hold
 from market.sessions import moment, session_of
 from market.sources.base import Price
 from trading.crew import Crew
@@ -74,8 +74,10 @@ class LiveMarkets:
         poll_seconds: float,
         now: Callable[[], datetime] = timezone.now,
         members: int | None = None,
+        reach_back: Fetch = lambda symbol, interval, now: None,
     ) -> None:
         self.fetch = fetch
+        self._reach_back = reach_back
         self.poll_seconds = poll_seconds
         self.now = now
         self.quotes = LiveQuotes(ask, now, QUOTERS if members is None else members)
@@ -118,6 +120,10 @@ class LiveMarkets:
     def look_now(self, market: Market) -> None:
         """In this thread. Raises MarketError or CandleError."""
         self.fetch(market.symbol, market.interval, self.now())
+
+    def reach_back(self, market: Market) -> None:
+        """In this thread."""
+        self._reach_back(market.symbol, market.interval, self.now())
 
     def looked(self) -> Iterator[tuple[Market, Exception | None]]:
         """What came of the looks that are over. One that has failed often is not repeated soon."""
@@ -165,11 +171,11 @@ def owes_news(market: Market) -> bool:
 
 @contextmanager
 def telling(market: Market) -> Iterator[None]:
-    """A transaction in which nobody else tells about the symbol. Which candle is the next has to be read in it: before
-    it, another thread may have filled a gap, or another process have told.
+    """A transaction in which nobody else tells about the symbol, or stores what comes before. Which candle is the next
+    has to be read in it: before it, another thread may have filled a gap, or another process have told.
     """
     with transaction.atomic():
-        Symbol.objects.select_for_update(no_key=True).get(pk=market.symbol.pk)
+        hold(market.symbol)
         yield
 
 
@@ -189,11 +195,6 @@ def live_facts(symbol: Symbol, upcoming: Untold, now: datetime) -> dict[str, Any
             "age_seconds": round(max((now - book.time).total_seconds(), 0.0), 3),
         }
     return facts
-
-
-def gist(error: Exception) -> str:
-    """What an error says, save the times and counts in it, which make each repetition look like another one."""
-    return re.sub(r"[0-9]+", "#", str(error))
 
 
 def newest_open(market: Market) -> datetime | None:

@@ -73,6 +73,16 @@ class Pipeline:
             self.live.look_now(market)
         self.monitor.learn_tick(market.symbol, market.interval)
 
+    def prepare_training(self, market: Market) -> None:
+        """The same, and of a live market as much of the time before as its source has."""
+        self.prepare(market)
+        self.reach_back(market)
+
+    def reach_back(self, market: Market) -> None:
+        """Has stored what the source of a live market has of the month before its oldest stored candle."""
+        if self.live is not None and self.is_live(market):
+            self.live.reach_back(market)
+
     def look(self, market: Market) -> None:
         """Has stored what has closed in a live market. Raises MarketError."""
         if self.live is not None and self.is_live(market):

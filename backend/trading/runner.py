@@ -12,14 +12,14 @@ from django.utils import timezone
 
 from engine.candles import CandleError
 from learning.apart import make_model_apart
-from market.errors import MarketError
+from market.errors import MarketError, gist, reason
 from market.selectors import latest_candles
 from trading import journal
 from trading.agents.integration import OUTAGES
 from trading.continuous import learn_everywhere
 from trading.heartbeat import Heart
 from trading.housekeeping import Housekeeper
-from trading.live import gist, untold
+from trading.live import untold
 from trading.pipeline import Market, Pipeline, watched_markets
 from trading.refresh import looked_at
 from trading.replay_clock import due, ended, prepare
@@ -46,7 +46,7 @@ class Runner:
     say: Callable[[str], None] = logger.info
 
     def __post_init__(self) -> None:
-        self.trainer = Trainer(self.pipeline.predictor, self.pipeline.prepare, learn=self._learn)
+        self.trainer = Trainer(self.pipeline.predictor, self.pipeline.prepare_training, learn=self._learn)
         self._prepared: set[Market] = set()
         self._told: dict[Market, str] = {}
         self._not_before: dict[Market, float] = {}
@@ -154,8 +154,8 @@ class Runner:
 
     def _failed(self, market: Market, error: Exception, pause_seconds: float = RETRY_SECONDS) -> None:
         self._not_before[market] = monotonic() + pause_seconds
-        if self._told.get(market) != gist(error):
-            self._told[market] = gist(error)
+        if self._told.get(market) != gist(reason(error)):
+            self._told[market] = gist(reason(error))
             expected = isinstance(error, (MarketError, CandleError))
             logger.log(logging.DEBUG if expected else logging.ERROR, "%s failed", _name(market), exc_info=error)
             journal.not_observed(market.symbol, market.interval, error)

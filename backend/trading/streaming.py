@@ -19,7 +19,7 @@ from time import monotonic
 from django.db import close_old_connections, connection
 
 from engine.candles import CandleError, interval_length
-from market.errors import MarketError
+from market.errors import MarketError, gist, reason
 from market.source_states import record
 from market.sources.choice import sources_for
 from market.stream import (
@@ -38,7 +38,7 @@ from market.stream import (
 )
 from trading import journal
 from trading.agents.integration import OUTAGES
-from trading.live import Untold, gist, newest_open, telling, told_until
+from trading.live import Untold, newest_open, telling, told_until
 from trading.markets import Market, watched_markets
 from trading.pipeline import Pipeline
 from trading.stop import Stop
@@ -213,8 +213,8 @@ class Relay:
             return False
 
     def _failed(self, market: Market, error: Exception) -> None:
-        if self._told.get(market) != gist(error):
-            self._told[market] = gist(error)
+        if self._told.get(market) != gist(reason(error)):
+            self._told[market] = gist(reason(error))
             expected = isinstance(error, (MarketError, CandleError))
             logger.log(logging.DEBUG if expected else logging.ERROR, "%s failed", market, exc_info=error)
             journal.not_observed(market.symbol, market.interval, error)

@@ -127,14 +127,17 @@ def execute() -> None:
 def train_model(symbol_id: int, interval: str, model_type: str) -> None:
     """The first model of a market."""
     market = Market(Symbol.objects.get(pk=symbol_id), interval)
-    if model_type in missing_models(market) and train(market, model_type) is None:
+    if model_type not in missing_models(market):
+        return
+    _within_its_edge(market, pipeline().reach_back)
+    if train(market, model_type) is None:
         shared_cache.set(_untrainable(market, model_type), True, TRAINING_PAUSE_SECONDS)
 
 
 @shared_task(**RETRY, time_limit=3600, soft_time_limit=3500)
 def train_what_was_asked_for() -> None:
     """Everything that users asked for over the API."""
-    while train_requested(pipeline().prepare):
+    while train_requested(pipeline().prepare_training):
         pass
 
 

@@ -161,6 +161,7 @@ class Trainer:
     def _load(self, market: Market, model_type: str) -> None:
         try:
             if is_missing(market.symbol, market.interval, model_type):
+                self.prepare(market)
                 train(market, model_type, self.make)
             if version := champion(market.symbol, market.interval, model_type):
                 self.predictor.usable(version)

@@ -53,13 +53,14 @@ def fetch(
 ) -> Answer:
     """The closed candles with start <= open time < end, of the first source that has some; empty where none has any.
 
-    Raises NoSource when every source failed, naming each and why.
+    A source that does not reach back to the start is asked for what it keeps. Raises NoSource when every source
+    failed, naming each and why.
     """
     failures: list[SourceError] = []
     empty: Source | None = None
     for source in sources_for(symbol) if sources is None else sources:
         try:
-            candles = source.candles(symbol, interval, start, end)
+            candles = source.candles(symbol, interval, reachable(source, interval, start, end), end)
         except SourceError as error:
             failures.append(error)
             continue
@@ -72,6 +73,12 @@ def fetch(
     from market.sources.rows import empty_frame
 
     return Answer(empty_frame(), empty, [str(failure) for failure in failures])
+
+
+def reachable(source: Source, interval: str, start: datetime, now: datetime) -> datetime:
+    """The start, or the first moment of which the source keeps candles where that is later."""
+    earliest = source.earliest(interval, now)
+    return start if earliest is None else max(start, earliest)
 
 
 def quote(symbol: str, sources: Sequence[Source] | None = None) -> tuple[Price, Source]:

@@ -4,14 +4,15 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from market.history import FIRST_CANDLES, FIRST_SPAN
 from market.sessions import moment, times_of
 from market.sources import csv_file
 from market.sources.base import Price
 
-# Enough for every indicator and for a first model; the rest of the file is played.
-LONGEST_HISTORY = 1000
+# Of a file that is short, something has to be left to play.
 HISTORY_SHARE = 0.5
 
 __all__ = ["Price", "ReplaySource"]
@@ -51,7 +52,9 @@ class ReplaySource:
         return self.candles.iloc[: int(self.candles.index.searchsorted(pd.Timestamp(self.start)))]
 
     def _usual_history(self) -> int:
-        return min(LONGEST_HISTORY, int(len(self.candles) * HISTORY_SHARE))
+        """As much as a live market begins with; the rest of the file is played."""
+        span = int(self._times.searchsorted(self._times[0] + np.timedelta64(FIRST_SPAN)))
+        return min(max(FIRST_CANDLES, span), int(len(self.candles) * HISTORY_SHARE))
 
     def closed_after(self, time: datetime) -> pd.DataFrame:
         """The next candle after the one that opened at `time`; an empty frame at the end of the file."""

@@ -8,7 +8,7 @@ from config.celery import check_connection, keep_connection
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif("connection.vendor != 'postgresql'", reason="workers need PostgreSQL"),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="workers need PostgreSQL"),
 ]
 
 

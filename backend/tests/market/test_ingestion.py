@@ -12,7 +12,8 @@ from hypothesis.extra.django import TestCase
 from engine.candles import CandleError, find_gaps
 from market.backfill import WAITS, Filled, fill_gaps
 from market.errors import SourceDown
-from market.ingestion import FIRST_CANDLES, OVERLAP, ingest, keep, look
+from market.history import FIRST_CANDLES, OVERLAP
+from market.ingestion import ingest, keep, look
 from market.models import Candle, CandleGap, CandleRevision, Symbol
 from market.selectors import candle_frame, missing_candles, open_gaps, revision_count, staleness
 from market.services import add_symbol, store_candles

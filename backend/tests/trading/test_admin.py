@@ -1,5 +1,6 @@
 """The admin: every page opens with as many queries for many rows as for a few, and what happened stays as it was."""
 
+from datetime import timedelta
 from decimal import Decimal
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
-from learning.models import ModelVersion, Promotion, TrainingTask
+from learning.models import ModelVersion, Promotion, ShadowAnswer, TrainingTask
 from market.models import Symbol
 from market.services import add_symbol
 from tests.trading.api.books import Book, book, make_position
@@ -53,6 +54,7 @@ FACTS = [
     Order,
     Position,
     Promotion,
+    ShadowAnswer,
     Trade,
     TrainingTask,
 ]
@@ -86,7 +88,11 @@ def traded(book: Book) -> Book:
         rows=60,
         content_hash="f00d",
     )
-    Promotion.objects.create(**market, version=version, kind=Promotion.Kind.FIRST)
+    tenure = Promotion.objects.create(**market, version=version, kind=Promotion.Kind.FIRST)
+    answered = {"tenure": tenure, "champion": [0.125, 0.25, 0.625]}
+    ShadowAnswer.objects.create(**answered, open_time=now - timedelta(hours=1))
+    against = {"challenger": [0.5, 0.25, 0.25], "challenged_by": version, "truth": 2}
+    ShadowAnswer.objects.create(**answered, open_time=now, **against)
     TrainingTask.objects.create(**market, task_id=uuid4(), user=book.account.user, version=version)
     return book
 
@@ -110,7 +116,7 @@ def test_every_kind_of_message_has_a_page(pages: Client, traded: Book) -> None:
 
 
 def test_more_rows_ask_no_more_of_the_database(pages: Client, traded: Book) -> None:
-    models = [Decision, Message, Trade, Order, CashEntry, EquityPoint, AgentLog, Position]
+    models = [Decision, Message, Trade, Order, CashEntry, EquityPoint, AgentLog, Position, ShadowAnswer]
 
     def asked(model) -> int:
         with CaptureQueriesContext(connection) as queries:
@@ -123,6 +129,9 @@ def test_more_rows_ask_no_more_of_the_database(pages: Client, traded: Book) -> N
         traded.play(1)
         traded.order("BUY", "0.1")
     make_position(traded.account, "ETHUSDT")
+    answer = ShadowAnswer.objects.get(truth=2)
+    answer.pk, answer.open_time = None, answer.open_time + timedelta(hours=1)
+    answer.save()
     assert all(model.objects.count() > before for model, before in zip(models, rows, strict=True))
     assert [asked(model) for model in models] == few
 
@@ -136,6 +145,17 @@ def test_what_happened_cannot_be_changed(pages: Client, traded: Book) -> None:
         form = {"action": "delete_selected", "_selected_action": [key], "post": "yes"}
         pages.post(page(model, "changelist"), form)
         assert list(model.objects.order_by("pk").values()) == before
+
+
+def test_a_shadow_answer_tells_who_said_what_and_what_it_became(pages: Client, traded: Book) -> None:
+    settled = ShadowAnswer.objects.get(truth=2)
+    for shown in (pages.get(page(ShadowAnswer, "changelist")), pages.get(page(ShadowAnswer, "change", settled.pk))):
+        assert all(said in text(shown) for said in ("0.125 / 0.250 / 0.625", "0.500 / 0.250 / 0.250", ">BUY<"))
+    linked = text(pages.get(page(ShadowAnswer, "change", settled.pk)))
+    assert f'href="{page(Promotion, "change", settled.tenure_id)}"' in linked
+    assert f'href="{page(ModelVersion, "change", settled.challenged_by_id)}"' in linked
+    for term, found in (("BTCUSDT", 2), ("random_forest", 2), ("ETHUSDT", 0)):
+        assert text(pages.get(page(ShadowAnswer, "changelist"), {"q": term})).count("0.125 / 0.250") == found
 
 
 def test_the_chain_is_linked_from_each_of_its_parts(pages: Client, traded: Book) -> None:

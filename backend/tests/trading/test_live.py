@@ -130,8 +130,8 @@ def test_one_fetch_serves_all_users(exchange: RealTime) -> None:
     for number in range(5):
         running_account(f"user{number}@example.com", interval="1m")
     play(live_runner(exchange))
-    # The candles, and the page before them, where there are none.
-    assert len([request for request in exchange.rest.asked if request.path.endswith("kline")]) == 2
+    # The candles and the page before them, then the month before in two requests, where there are none.
+    assert len([request for request in exchange.rest.asked if request.path.endswith("kline")]) == 4
     assert exchange.quotes_asked == 1
     assert Trade.objects.count() == 5
 

@@ -1,15 +1,19 @@
 """The loop without Celery: it goes on where it stopped, and the trouble of one market stays with that market."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from django.db import OperationalError
+from django.utils import timezone
 
-from market.errors import CandleFileMissing
+from market.errors import CandleFileMissing, CircuitOpen, NoSource, SourceDown
+from market.models import Symbol
 from market.sources.replay import ReplaySource
 from tests.markets import random_candles
 from tests.trading.markets import ToldPredictor, running_account
+from trading import journal
 from trading import runner as runner_module
 from trading.audit import differences
 from trading.models import Account, AgentLog, AgentState, AgentType, Message
@@ -75,6 +79,17 @@ def test_a_market_without_a_source_is_shown_and_the_others_go_on() -> None:
     assert SAID == ["ETHUSDT 1h: no candle file for ETHUSDT"]
     log = AgentLog.objects.get(user=account.user_id, agent_type=AgentType.MARKET_MONITOR)
     assert log.message == "Cannot follow ETHUSDT at 1h: no candle file for ETHUSDT"
+
+
+def test_a_source_that_stays_away_is_one_line_in_the_log() -> None:
+    account = running_account()
+    symbol, now = Symbol.objects.get(symbol="BTCUSDT"), timezone.now()
+    down = SourceDown("bybit", "it does not answer")
+    waits = [CircuitOpen("bybit", down.problem, now + timedelta(minutes=minutes)) for minutes in (1, 2)]
+    for failures in ([down], waits[:1], waits[1:], [down]):
+        journal.not_observed(symbol, "1h", NoSource("BTCUSDT 1h", failures))
+    log = AgentLog.objects.get(user=account.user_id, agent_type=AgentType.MARKET_MONITOR)
+    assert log.message == "Cannot follow BTCUSDT at 1h: no source for BTCUSDT 1h: bybit: it does not answer"
 
 
 def test_an_error_in_the_middle_of_a_market_is_shown_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,7 @@
 """What a user was told holds from then on: no agent goes on trading as the account was before."""
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from time import monotonic, sleep
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from django.db import connection, transaction
 
 from market.models import Symbol
 from tests.trading.markets import running_account
+from tests.waiting import in_a_thread, until_it_waits
 from trading.desk import Desk, locked_desks
 from trading.models import Account, TradingSettings
 from trading.preferences import change_settings
@@ -17,10 +17,8 @@ from trading.services import set_active, stop_agents, unfollow
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif("postgres" not in connection.vendor, reason="SQLite has one writer at a time"),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time"),
 ]
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-PATIENCE_SECONDS = 10.0
 CHANGES: dict[str, Callable[[Account, Symbol], Any]] = {
     "kill switch": lambda account, symbol: change_settings(account, {"killSwitch": True}),
     "stopped": lambda account, symbol: stop_agents(account),
@@ -65,25 +63,3 @@ def at_desk(account: Account, symbol: Symbol) -> Desk:
 def may_trade(desk: Desk, symbol: Symbol) -> bool:
     running = desk.settings.status == TradingSettings.Status.RUNNING
     return running and symbol.pk in desk.followed and not desk.limits.kill_switch
-
-
-def in_a_thread(act: Callable[[], Any]) -> Any:
-    try:
-        return act()
-    finally:
-        connection.close()
-
-
-def until_it_waits(other: Future[Any]) -> None:
-    """Until the other thread stands before a lock."""
-    until = monotonic() + PATIENCE_SECONDS
-    while monotonic() < until:
-        assert not other.done()
-        with connection.cursor() as cursor:
-            # Or a transaction would see what it saw the first time.
-            cursor.execute("SELECT pg_stat_clear_snapshot()")
-            cursor.execute(WAITING)
-            if cursor.fetchone() == (1,):
-                return
-        sleep(0.01)
-    raise AssertionError("it waited for nothing")

@@ -1,6 +1,5 @@
 """`restart_series`: the stored candles of a market fetched anew, after a split has put them on another scale."""
 
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -14,7 +13,6 @@ from market.errors import MarketError
 from market.models import Candle, Symbol
 from market.rescaling import restart
 from market.sources import choice
-from market.sources.base import Source
 from market.symbols import parse_symbol
 from trading.models import Position
 
@@ -43,13 +41,8 @@ class Command(BaseCommand):
             raise CommandError(f"{name} is held: close its positions first")
         now = timezone.now()
         [source] = choice.sources_for(name, files=False)[:1]
-        answer = choice.fetch(name, interval, reachable(source, interval, stored.open_time, now), now, [source])
+        answer = choice.fetch(name, interval, stored.open_time, now, [source])
         count = restart(symbol, interval, answer)
         self.stdout.write(
             f"{name} {interval}: {count:,} candles of {source.name} in the place of those that were stored."
         )
-
-
-def reachable(source: Source, interval: str, start: datetime, now: datetime) -> datetime:
-    earliest = source.earliest(interval, now)
-    return start if earliest is None else max(start, earliest)

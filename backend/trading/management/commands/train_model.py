@@ -44,7 +44,7 @@ class Command(BaseCommand):
         market = Market(symbol_of(options["symbol"]), options["interval"])
         try:
             recipe = self._recipe(options)
-            make_pipeline().prepare(market)
+            make_pipeline().prepare_training(market)
             version = train_version(market.symbol, market.interval, recipe, searched=options["search"])
             if options["promote"] and version.status != ModelVersion.Status.CHAMPION:
                 promote(version, "by hand")
