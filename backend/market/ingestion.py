@@ -65,16 +65,19 @@ class Ingested:
     """Why the history is shorter than was asked for; a source that has no more is no problem."""
 
 
-def ingest(symbol: Symbol, interval: str, fetch: Fetch, now: datetime) -> Ingested:
-    """Takes what has closed since the last time. Raises MarketError or CandleError, and has then stored nothing."""
-    return keep(look(symbol, interval, fetch, now))
+def ingest(symbol: Symbol, interval: str, fetch: Fetch, now: datetime, again: int = 0) -> Ingested:
+    """Takes what has closed since the last time. Raises MarketError or CandleError, and has then stored nothing.
+
+    `again` has so many of the stored candles asked for, whether anything has closed since or not.
+    """
+    return keep(look(symbol, interval, fetch, now, again))
 
 
-def look(symbol: Symbol, interval: str, fetch: Fetch, now: datetime) -> Look:
+def look(symbol: Symbol, interval: str, fetch: Fetch, now: datetime, again: int = 0) -> Look:
     """What has closed since the last time, by the source's clock and `now`. Raises MarketError or CandleError."""
     session = session_of(symbol.symbol, symbol.kind)
-    times, values = candle_table.read(symbol.pk, interval, newest=OVERLAP)
-    if len(times) and not _anything_new(session, interval, times, now):
+    times, values = candle_table.read(symbol.pk, interval, newest=again or OVERLAP)
+    if len(times) and not again and not _anything_new(session, interval, times, now):
         nothing = frame_of(times[:0], values[:, :0])
         return Look(symbol, interval, now, None, nothing, nothing, [])
     start = _aware(times[0]) if len(times) else first_start(session, interval, now)

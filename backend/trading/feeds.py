@@ -56,7 +56,7 @@ class Feeds:
 
 def make_pipeline(mode: str | None = None, files: Files = ReplaySource.of_file) -> Pipeline:
     """The agents with all the markets that they may have; the mode is that of the environment if none is given."""
-    live = LiveMarkets(keep_up, price_now, settings.MARKET_POLL_SECONDS, reach_back=reach_back)
+    live = LiveMarkets(keep_up, price_now, settings.MARKET_POLL_SECONDS, reach_back=reach_back, review=ask_again)
     return Pipeline(Feeds(mode or settings.MARKET_SOURCES, live, files), live=live)
 
 
@@ -80,6 +80,12 @@ def keep_up(symbol: Symbol, interval: str, now: datetime) -> None:
     # The candles are there: what is missing beside them keeps nobody from trading.
     for problem in problems:
         logger.warning("%s %s: %s", symbol, interval, problem)
+
+
+def ask_again(symbol: Symbol, interval: str, now: datetime, candles: int) -> None:
+    """For the newest stored candles: what their source says of them now is a revision where it differs."""
+    sources = choice.sources_for(symbol.symbol, files=False)
+    ingest(symbol, interval, or_built(symbol, partial(choice.fetch, sources=sources)), now, again=candles)
 
 
 def reach_back(symbol: Symbol, interval: str, now: datetime) -> None:

@@ -18,6 +18,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from engine.candles import interval_length
+from market.history import OVERLAP
 from market.models import Candle, CandleGap, Symbol
 from market.selectors import candle_frame, newest_depth, staleness
 from market.services import hold
@@ -30,6 +31,8 @@ from trading.quotes import Ask, LiveQuotes
 
 Fetch = Callable[[Symbol, str, datetime], object]
 """Stores what has closed until then and is not known yet. Raises MarketError."""
+Review = Callable[[Symbol, str, datetime, int], object]
+"""Asks for so many of the stored candles again. Raises MarketError."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 POLLERS, QUOTERS = 4, 8
@@ -37,6 +40,8 @@ POLLERS, QUOTERS = 4, 8
 SETTLE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 60.0
 GAPS_SECONDS = 5.0
+# Who hears of each candle from a stream asks all the same, now and then: a source may change its mind.
+REVIEW = timedelta(minutes=15)
 # Nobody looks whether a candle is overdue before the next one can have closed, or at the latest after so long.
 CHECK = timedelta(seconds=30)
 # Further back, nobody is told any more what was missed: the newest candle is told alone.
@@ -75,9 +80,11 @@ class LiveMarkets:
         now: Callable[[], datetime] = timezone.now,
         members: int | None = None,
         reach_back: Fetch = lambda symbol, interval, now: None,
+        review: Review = lambda symbol, interval, now, candles: None,
     ) -> None:
         self.fetch = fetch
         self._reach_back = reach_back
+        self._review = review
         self.poll_seconds = poll_seconds
         self.now = now
         self.quotes = LiveQuotes(ask, now, QUOTERS if members is None else members)
@@ -85,6 +92,8 @@ class LiveMarkets:
         self._not_before: dict[Market, float] = {}
         self._fine_until: dict[Market, datetime] = {}
         self._failures: dict[Market, int] = {}
+        self._asked: dict[Market, tuple[datetime, datetime | None]] = {}
+        """When a market was asked for, and the newest candle then."""
         self._gaps_at = 0.0
 
     def feed(self, symbol: str, interval: str) -> LiveFeed:
@@ -101,6 +110,19 @@ class LiveMarkets:
                 self.ask_for(market)
             else:
                 self._fine_until[market] = _fine_until(market, now)
+                self._ask_again(market, now)
+
+    def _ask_again(self, market: Market, now: datetime) -> None:
+        """For what has been stored since somebody asked, where that was long ago."""
+        if market not in self._asked:
+            self._asked[market] = now, newest_open(market)
+        (asked, newest), length = self._asked[market], interval_length(market.interval)
+        # Where there is no stream, each candle is asked for, and the last ones with it.
+        if now - asked < max(REVIEW, 2 * length) or newest == newest_open(market):
+            return
+        self._asked[market] = now, newest_open(market)
+        candles = (now - asked) // length + OVERLAP
+        self._crew.submit(market, partial(self._review, market.symbol, market.interval, now, candles))
 
     def _ask_for_gaps(self, markets: Iterable[Market], now: datetime) -> None:
         """Where candles are missing, and it is time to ask for them again."""
@@ -115,6 +137,7 @@ class LiveMarkets:
     def ask_for(self, market: Market) -> None:
         """Whether it is time or not, as after a break of the stream."""
         self._not_before[market] = monotonic() + self.poll_seconds * random.uniform(0.75, 1.25)  # noqa: S311
+        self._asked[market] = self.now(), newest_open(market)
         self._crew.submit(market, partial(self.look_now, market))
 
     def look_now(self, market: Market) -> None:

@@ -53,6 +53,17 @@ def test_it_stores_what_has_closed(btc: Symbol):
     assert set(Candle.objects.values_list("source", flat=True)) == {"bybit"}
 
 
+def test_stored_candles_can_be_asked_for_again(btc: Symbol):
+    ingest(btc, "1h", KnownSource(TRUTH).fetch, after(10))
+    changed = TRUTH.copy()
+    changed.iloc[4, changed.columns.get_loc("volume")] += 1
+    source = KnownSource(changed)
+    assert ingest(btc, "1h", source.fetch, after(10)).source is None
+    assert ingest(btc, "1h", source.fetch, after(10), again=5).revised == 0
+    assert ingest(btc, "1h", source.fetch, after(10), again=6).revised == 1
+    assert same(stored(btc), TRUTH.iloc[:10])
+
+
 def test_the_forming_candle_is_left_out_whatever_the_source_thinks(btc: Symbol):
     hasty = KnownSource(TRUTH)
     ingest(btc, "1h", hasty.fetch, after(10) + HOUR / 2)

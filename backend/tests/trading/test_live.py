@@ -10,8 +10,9 @@ import time_machine
 
 from engine.snapshot import Snapshot
 from learning.serving import Answer
+from market.history import OVERLAP
 from market.models import Candle, Symbol
-from market.services import store_candles
+from market.services import add_symbol, store_candles
 from market.sources.base import Price
 from tests.api import api_client
 from tests.market.servers import faults
@@ -23,7 +24,7 @@ from trading import on_demand
 from trading import runner as runner_module
 from trading.by_hand import price_now
 from trading.feeds import AUTO, FILES, LIVE, Feeds, PlayedMarket, keep_up, make_pipeline
-from trading.live import LiveFeed, LiveMarkets, is_overdue, next_close, told_until
+from trading.live import REVIEW, LiveFeed, LiveMarkets, is_overdue, newest_open, next_close, told_until
 from trading.markets import Market
 from trading.models import AgentLog, AgentState, AgentType, Decision, Message, RefreshRequest, Trade
 from trading.pipeline import Pipeline
@@ -319,6 +320,55 @@ def test_nobody_looks_again_before_the_next_candle_can_have_closed(
     clock.shift(60)
     live.look([market])
     assert Candle.objects.count() == exchange.past + 1
+
+
+class Streamed:
+    """A market whose candles come by a stream, a minute after the other, and who is asked for them besides."""
+
+    def __init__(self, clock: time_machine.Traveller) -> None:
+        self.clock, self.closed, self.market = clock, 0, Market(add_symbol("BTCUSDT"), "1m")
+        self.candles = random_candles(100)
+        self.candles.index = pd.date_range(START, periods=100, freq="min", name="open_time")
+        self.fetched: list[datetime] = []
+        self.reviewed: list[int] = []
+        fetch = lambda symbol, interval, now: self.fetched.append(now)  # noqa: E731
+        review = lambda symbol, interval, now, candles: self.reviewed.append(candles)  # noqa: E731
+        self.live = LiveMarkets(fetch, lambda symbol: None, 0.0, members=0, review=review)
+
+    def minutes(self, count: int) -> None:
+        for _ in range(count):
+            store_candles(self.market.symbol, "1m", self.candles[self.closed : self.closed + 1], "bybit")
+            self.closed += 1
+            self.clock.move_to(START + self.closed * MINUTE + SETTLED)
+            self.live.look([self.market])
+
+
+def test_what_a_stream_told_is_asked_for_again_now_and_then(clock: time_machine.Traveller) -> None:
+    streamed = Streamed(clock)
+    streamed.minutes(15)
+    assert streamed.reviewed == []
+    streamed.minutes(1)
+    assert streamed.reviewed == [15 + OVERLAP]
+    streamed.minutes(15)
+    assert streamed.reviewed == [15 + OVERLAP] * 2
+    assert streamed.fetched == []
+
+
+def test_a_market_that_is_asked_for_anyway_is_not(clock: time_machine.Traveller) -> None:
+    streamed = Streamed(clock)
+    for _ in range(3):
+        streamed.minutes(10)
+        streamed.live.ask_for(streamed.market)
+    assert streamed.reviewed == []
+
+
+def test_a_market_that_sleeps_is_not(clock: time_machine.Traveller) -> None:
+    streamed = Streamed(clock)
+    streamed.minutes(1)
+    streamed.live._asked[streamed.market] = streamed.live.now() - REVIEW, newest_open(streamed.market)
+    streamed.live._fine_until.clear()
+    streamed.live.look([streamed.market])
+    assert streamed.reviewed == []
 
 
 def test_a_decision_of_a_friday_is_good_on_monday() -> None:
