@@ -10,7 +10,10 @@ from datetime import UTC, timedelta
 from enum import StrEnum
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+
+Floats = npt.NDArray[np.float64]
 
 # Trap: where pyarrow is installed, pandas keeps column names in its arrays, and a first look-up takes twice as long.
 pd.set_option("mode.string_storage", "python")
@@ -137,6 +140,8 @@ def _as_floats(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _check_values(frame: pd.DataFrame) -> None:
     open_, high, low, close, volume = frame.to_numpy().T
+    if _sound(open_, high, low, close, volume):
+        return
     for name, values in zip(COLUMNS, (open_, high, low, close, volume), strict=True):
         _refuse_first(~np.isfinite(values), Defect.NOT_A_NUMBER, f"{name} is not a finite number")
         if name != "volume":
@@ -145,6 +150,12 @@ def _check_values(frame: pd.DataFrame) -> None:
     _refuse_first(high < low, Defect.HIGH_BELOW_LOW, "high is below low")
     outside = (np.maximum(open_, close) > high) | (np.minimum(open_, close) < low)
     _refuse_first(outside, Defect.BODY_OUTSIDE_RANGE, "open or close lies outside low..high")
+
+
+def _sound(open_: Floats, high: Floats, low: Floats, close: Floats, volume: Floats) -> bool:
+    """Whether nothing is wrong, which takes half as long as to look for what is. Nothing holds of NaN."""
+    within = ((low <= body).all() and (body <= high).all() for body in (open_, close))
+    return bool((low > 0).all() and all(within) and (high < np.inf).all() and ((volume >= 0) & (volume < np.inf)).all())
 
 
 def _refuse_first(bad: np.ndarray, defect: Defect, detail: str) -> None:

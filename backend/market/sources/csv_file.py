@@ -11,45 +11,46 @@ traded on is refused with the line it stands on. There is no clock here, so the 
 was still open when the file was written.
 """
 
-import csv
-import io
 import os
-import re
 import stat
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import chain
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from engine.candles import COLUMNS, CandleError, interval_length, validate
 from market.errors import CandleFileError, CandleFileMissing
-from market.sources.csv_numbers import DOT, parse_plain
-from market.sources.csv_times import TimeDefect, parse_times, utc_times
+from market.sources.csv_block import (
+    BYTE_ORDER_MARK,
+    LINE_TOO_LONG,
+    LONGEST_LINE,
+    Layout,
+    Part,
+    checked_text,
+    parse,
+    unquoted,
+)
+from market.sources.csv_times import RowDefect, check_zones
 from market.symbols import parse_symbol
 
 PROJECT = Path(__file__).resolve().parents[3]
 TIME_NAMES = ("timestamp", "time", "date", "datetime", "open_time")
 LARGEST_FILE_BYTES = 2 * 1024**3
-BLOCK_BYTES = 1024**2
-# numpy lets go of the interpreter while it works on a block.
+BLOCK_BYTES = 2 * 1024**2
+# pyarrow and numpy let go of the interpreter while they work on a block.
 WORKERS = min(4, os.cpu_count() or 1)
-LONGEST_FIELD = 1000
 # A preamble is a line or two; further down it is not a header that went astray.
 PREAMBLE_LINES = 10
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-COMMA, NEWLINE = 0x2C, 0x0A
-NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+|inf(inity)?(?![a-z]))(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
-
 
 class _Defect(Exception):
-    """A defect on a line of the file that is being read."""
+    """A defect of the file that is being read."""
 
     def __init__(self, line: int | None, problem: str) -> None:
         super().__init__(problem)
@@ -57,28 +58,39 @@ class _Defect(Exception):
         self.problem = problem
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """How many fields a line has, and which of them hold the time and the candle columns."""
+class _Columns:
+    """The columns of a file of so many bytes, as far as it has been read."""
 
-    fields: int
-    time: int
-    numbers: tuple[int, ...]
+    def __init__(self, size: int) -> None:
+        self._size, self._read, self._rows = size, 0, 0
+        self._times, self._zones = np.empty(0, "datetime64[us]"), np.empty(0, np.int16)
+        self._values = np.empty((len(COLUMNS), 0))
 
+    def add(self, part: Part) -> None:
+        start, self._rows = self._rows, self._rows + len(part.times)
+        self._read += part.size
+        if self._rows > self._times.size:
+            # Memory that is reserved and not used costs nothing.
+            self._grow(start, max(self._rows, int(1.05 * self._rows * self._size / self._read)))
+        rows = slice(start, self._rows)
+        self._times[rows], self._zones[rows] = part.times, part.zones
+        for column, numbers in zip(self._values, part.numbers, strict=True):
+            column[rows] = numbers
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """Whole lines of the file, each ended by a plain line break; `first_line` is the number of the first one."""
+    def frame(self) -> pd.DataFrame:
+        """Raises RowDefect for zones that do not belong together."""
+        if not self._rows:
+            raise _Defect(None, "no candles after the header")
+        check_zones(self._zones[: self._rows])
+        index = pd.DatetimeIndex(self._times[: self._rows], tz="UTC", name="open_time")
+        return pd.DataFrame(self._values[:, : self._rows].T, index=index, columns=list(COLUMNS), copy=False)
 
-    text: bytes
-    first_line: int
-
-    def bytes(self) -> np.ndarray:
-        return np.frombuffer(self.text, np.uint8)
-
-    def lines(self) -> int:
-        # Twice as fast as bytes.count, which stops at every find.
-        return int(np.count_nonzero(self.bytes() == NEWLINE))
+    def _grow(self, rows: int, room: int) -> None:
+        for name in ("_times", "_zones", "_values"):
+            full = getattr(self, name)
+            wide = np.empty((*full.shape[:-1], room), full.dtype)
+            wide[..., :rows] = full[..., :rows]
+            setattr(self, name, wide)
 
 
 def data_folders() -> list[Path]:
@@ -131,33 +143,18 @@ def _check_file(path: Path) -> None:
 
 
 def _frame(handle: BinaryIO) -> pd.DataFrame:
-    blocks = _blocks(handle)
-    first = next(blocks, None)
-    if first is None:
-        raise _Defect(None, "the file is empty")
-    layout = _read_header(first)
-    header_bytes = first.text.index(b"\n") + 1
-    rest = _Block(first.text[header_bytes:], first.first_line + 1)
-    parts = list(_parsed((block for block in chain([rest], blocks) if block.text), layout))
-    if not parts:
-        raise _Defect(None, "no candles after the header")
-    return _joined(parts)
-
-
-def _blocks(handle: BinaryIO) -> Iterator[_Block]:
     end = _content_end(handle)
-    line, rest = 1, b""
-    while data := handle.read(min(BLOCK_BYTES, end - handle.tell())):
-        if line == 1 and not rest:
-            data = data.removeprefix(BYTE_ORDER_MARK)
-        lines, newline, rest = (rest + data).rpartition(b"\n")
-        if len(rest) > BLOCK_BYTES:
-            raise _Defect(line + lines.count(b"\n") + len(newline), f"a line longer than {BLOCK_BYTES:,} bytes")
-        if newline:
-            yield (block := _Block(_checked_text(lines + newline, line), line))
-            line += block.lines()
-    if rest:
-        yield _Block(_checked_text(rest + b"\n", line), line)
+    layout = _read_header(handle, end)
+    columns = _Columns(end)
+    try:
+        for part in _parsed(_blocks(handle, end), layout):
+            columns.add(part)
+        frame = columns.frame()
+    except RowDefect as defect:
+        raise _Defect(defect.row + 2, defect.problem) from defect
+    # pyarrow keeps what it has freed.
+    pa.default_memory_pool().release_unused()
+    return frame
 
 
 def _content_end(handle: BinaryIO) -> int:
@@ -169,198 +166,86 @@ def _content_end(handle: BinaryIO) -> int:
     return size - len(tail) + len(tail.rstrip(b" \t\r\n"))
 
 
-def _checked_text(text: bytes, first_line: int) -> bytes:
-    """The text with plain line breaks, refused where it is not text."""
-    if b"\r" in text:
-        text = text.replace(b"\r\n", b"\n")
-    for unwanted, problem in ((b"\0", "a NUL byte: this is not a text file"), (b"\r", "a lone carriage return")):
-        if (position := text.find(unwanted)) >= 0:
-            raise _Defect(first_line + text.count(b"\n", 0, position), problem)
-    if not text.isascii():
-        _check_utf8(text, first_line)
-    return text
-
-
-def _check_utf8(text: bytes, first_line: int) -> None:
+def _read_header(handle: BinaryIO, end: int) -> Layout:
+    """The layout that the first line tells; the handle is left at the second one."""
+    first = handle.readline(min(LONGEST_LINE, end)).removeprefix(BYTE_ORDER_MARK)
+    if not first:
+        raise _Defect(None, "the file is empty")
+    if handle.tell() < end and not first.endswith(b"\n"):
+        raise _Defect(1, LINE_TOO_LONG)
     try:
-        text.decode()
-    except UnicodeDecodeError as error:
-        raise _Defect(first_line + text.count(b"\n", 0, error.start), "not UTF-8 text") from error
-
-
-def _read_header(block: _Block) -> _Layout:
-    lines = block.text.split(b"\n", PREAMBLE_LINES)[:PREAMBLE_LINES]
-    if b'"' in lines[0]:
-        lines[0] = _unquoted(_Block(lines[0] + b"\n", 1)).text.rstrip(b"\n")
-    names = _names(lines[0].decode())
+        header = checked_text(first).rstrip(b"\n")
+        header = unquoted(header) if b'"' in header else header
+    except RowDefect as defect:
+        raise _Defect(1, defect.problem) from defect
+    names = _names(header.decode())
     missing = [name for name in COLUMNS if name not in names]
     times = [name for name in names if name in TIME_NAMES]
     if missing or not times:
-        raise _Defect(1, _header_problem(lines, [*([] if times else [TIME_NAMES[0]]), *missing]))
+        below = [handle.readline(LONGEST_LINE) for _ in range(PREAMBLE_LINES - 1)]
+        raise _Defect(1, _header_problem(header.decode(), below, [*([] if times else [TIME_NAMES[0]]), *missing]))
     if len(times) > 1:
         raise _Defect(1, f"more than one time column: {', '.join(times)}")
     twice = [name for name in COLUMNS if names.count(name) > 1]
     if twice:
         raise _Defect(1, f"column {twice[0]} stands twice in the header")
-    return _Layout(len(names), names.index(times[0]), tuple(names.index(name) for name in COLUMNS))
+    return Layout(len(names), names.index(times[0]), tuple(names.index(name) for name in COLUMNS))
 
 
 def _names(header: str, delimiter: str = ",") -> list[str]:
     return [name.strip().lower() for name in header.split(delimiter)]
 
 
-def _header_problem(lines: list[bytes], missing: list[str]) -> str:
-    header = lines[0].decode()
+def _header_problem(header: str, below: list[bytes], missing: list[str]) -> str:
     for delimiter, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
         if set(COLUMNS) <= set(_names(header, delimiter)):
             return f"the columns are separated by {name}, not by commas"
-    for number, line in enumerate(lines[1:], start=2):
+    for number, line in enumerate(below, start=2):
         if set(COLUMNS) <= set(_names(line.decode(errors="replace"))):
             return f"the header stands on line {number}; take away what is above it"
     return f"missing column {', '.join(missing)} in the header"
 
 
-def _parsed(blocks: Iterator[_Block], layout: _Layout) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """The blocks in order, some of them parsed at the same time; the defect that is told is the first one."""
+def _blocks(handle: BinaryIO, end: int) -> Iterator[bytes]:
+    """Whole lines, each ended by a line break. Raises RowDefect for a line without an end."""
+    while (start := handle.tell()) < end:
+        # To the end of the line that the block would break.
+        handle.seek(min(start + BLOCK_BYTES, end))
+        rest = handle.readline(min(LONGEST_LINE, end - handle.tell()))
+        size = handle.tell() - start
+        handle.seek(start)
+        if not (text := handle.read(size)):
+            return  # The file has become shorter.
+        if len(rest) == LONGEST_LINE and not rest.endswith(b"\n"):
+            raise RowDefect(text.count(b"\n"), LINE_TOO_LONG)
+        yield text if text.endswith(b"\n") else text + b"\n"
+
+
+def _parsed(blocks: Iterator[bytes], layout: Layout) -> Iterator[Part]:
+    """The parts in order, some of them parsed at the same time. Raises RowDefect for the first defect of all."""
+    rows = 0
     with ThreadPoolExecutor(WORKERS) as pool:
-        waiting: deque[Future[tuple[np.ndarray, np.ndarray, np.ndarray]]] = deque()
+        futures = _submitted(pool, blocks, layout)
+        waiting = deque(islice(futures, 2 * WORKERS))
         try:
-            for block in blocks:
-                waiting.append(pool.submit(_parse, block, layout))
-                if len(waiting) > 2 * WORKERS:
-                    yield waiting.popleft().result()
-        except _Defect:
-            for earlier in waiting:
-                earlier.result()
-            raise
-        while waiting:
-            yield waiting.popleft().result()
+            while waiting:
+                part = waiting.popleft().result()
+                waiting.extend(islice(futures, 1))
+                rows += len(part.times)
+                yield part
+        except RowDefect as defect:
+            raise RowDefect(rows + defect.row, defect.problem) from defect
 
 
-def _parse(block: _Block, layout: _Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The times, their zones and the candle values (5 x rows) of a block."""
-    if b'"' in block.text:
-        block = _unquoted(block)
-    starts, dots, ends = _fields(block, layout)
-    column = layout.time
+def _submitted(pool: ThreadPoolExecutor, blocks: Iterator[bytes], layout: Layout) -> Iterator[Future[Part]]:
     try:
-        times, zones = parse_times(block.bytes(), starts[:, column], ends[:, column])
-    except TimeDefect as defect:
-        raise _Defect(block.first_line + defect.row, defect.problem) from defect
-    columns = list(layout.numbers)
-    numbers = parse_plain(block.text, starts.T[columns], dots.T[columns], ends.T[columns])
-    return times, zones, _numbers(block, layout) if numbers is None else numbers
-
-
-def _unquoted(block: _Block) -> _Block:
-    """The block without quotes; a comma that was quoted becomes a space."""
-    rows = csv.reader(io.StringIO(block.text.decode(), newline=""), strict=True)
-    lines: list[str] = []
-    try:
-        for row in rows:
-            if rows.line_num != len(lines) + 1:
-                raise _Defect(block.first_line + len(lines), "a line break inside quotes")
-            lines.append(",".join(cell.replace(",", " ") for cell in row))
-    except csv.Error as error:
-        raise _Defect(block.first_line + len(lines), f"quotes that do not match: {error}") from error
-    return _Block("".join(f"{line}\n" for line in lines).encode(), block.first_line)
-
-
-def _fields(block: _Block, layout: _Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where every field starts, where its last dot stands, and where the comma or line break behind it: rows x fields.
-
-    Where a field has no dot, or something else between its last dot and its end, the dot is its end.
-    """
-    text = block.bytes()
-    # Comma, line break and dot are among the few signs up to the dot; no digit or letter is.
-    signs = np.flatnonzero(text <= DOT)
-    kinds = text[signs]
-    dots, ends = _alike(signs, kinds, layout) or _unlike(signs, kinds, block, layout)
-    starts = np.empty_like(ends)
-    np.add(ends[:, :-1], 1, out=starts[:, 1:])
-    starts[0, 0] = 0
-    np.add(ends[:-1, -1], 1, out=starts[1:, 0])
-    if (ends[:, -1] - starts[:, 0]).max() > LONGEST_FIELD:
-        _check_lengths(ends - starts, block)
-    return starts, dots, ends
-
-
-def _alike(signs: np.ndarray, kinds: np.ndarray, layout: _Layout) -> tuple[np.ndarray, np.ndarray] | None:
-    """Dots and ends of a block whose lines all have the same signs in the same order, as most have; else None."""
-    first = int(np.argmax(kinds == NEWLINE)) + 1
-    pattern = kinds[:first]
-    at_end = np.flatnonzero((pattern == COMMA) | (pattern == NEWLINE))
-    if len(at_end) != layout.fields or len(kinds) % first or (kinds[first:] != kinds[:-first]).any():
-        return None
-    rows = signs.reshape(-1, first)
-    before = np.where(pattern[np.maximum(at_end - 1, 0)] == DOT, at_end - 1, at_end)
-    return rows[:, before], rows[:, at_end]
-
-
-def _unlike(signs: np.ndarray, kinds: np.ndarray, block: _Block, layout: _Layout) -> tuple[np.ndarray, np.ndarray]:
-    rows, at_end = block.lines(), np.flatnonzero((kinds == COMMA) | (kinds == NEWLINE))
-    ends = signs[at_end]
-    if len(ends) != rows * layout.fields or (kinds[at_end[layout.fields - 1 :: layout.fields]] != NEWLINE).any():
-        raise _ragged(block, layout)
-    before = np.maximum(at_end - 1, 0)
-    dots = np.where(kinds[before] == DOT, signs[before], ends)
-    return dots.reshape(rows, layout.fields), ends.reshape(rows, layout.fields)
-
-
-def _ragged(block: _Block, layout: _Layout) -> _Defect:
-    for number, line in enumerate(block.text.split(b"\n"), start=block.first_line):
-        found = line.count(b",") + 1
-        if not line.strip():
-            return _Defect(number, "an empty line")
-        if found != layout.fields:
-            return _Defect(number, f"{found} fields, but the header has {layout.fields}")
-    raise AssertionError("a block that was called ragged has equal lines")
-
-
-def _check_lengths(lengths: np.ndarray, block: _Block) -> None:
-    too_long = lengths > LONGEST_FIELD
-    if too_long.any():
-        row = int(np.argmax(too_long.any(axis=1)))
-        problem = f"a field of {lengths[row].max():,} bytes; the longest allowed has {LONGEST_FIELD:,}"
-        raise _Defect(block.first_line + row, problem)
-
-
-def _numbers(block: _Block, layout: _Layout) -> np.ndarray:
-    columns = list(layout.numbers)
-    try:
-        # Trap: from version 3.1 on, pandas reads floats to the nearest double by default; earlier ones did not.
-        frame = pd.read_csv(
-            io.BytesIO(block.text), header=None, names=range(layout.fields), usecols=columns, index_col=False,
-            dtype=np.float64, na_filter=False, skip_blank_lines=False, quoting=csv.QUOTE_NONE, low_memory=False,
-        )  # fmt: skip
-    except ValueError as error:
-        raise _bad_number(block, layout) from error
-    return frame.loc[:, columns].to_numpy().T
-
-
-def _bad_number(block: _Block, layout: _Layout) -> _Defect:
-    for line, text in enumerate(block.text.decode().split("\n"), start=block.first_line):
-        cells = text.split(",")
-        for name, column in zip(COLUMNS, layout.numbers, strict=True):
-            if not NUMBER.fullmatch(cells[column]):
-                return _Defect(line, _number_problem(name, cells[column].strip()))
-    raise AssertionError("every number of a block can be read, yet pandas refused it")
-
-
-def _number_problem(name: str, cell: str) -> str:
-    if not cell:
-        return f"{name} is empty"
-    return f"{name} is {cell[:40]!r}, which is not a plain number"
-
-
-def _joined(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> pd.DataFrame:
-    times, zones, values = (np.concatenate(arrays, axis=-1) for arrays in zip(*parts, strict=True))
-    try:
-        instants = utc_times(times, zones)
-    except TimeDefect as defect:
-        raise _Defect(defect.row + 2, defect.problem) from defect
-    index = pd.DatetimeIndex(instants, tz="UTC", name="open_time")
-    return pd.DataFrame(values.T, index=index, columns=list(COLUMNS), copy=False)
+        for block in blocks:
+            yield pool.submit(parse, block, layout)
+    except RowDefect as defect:
+        # Its turn comes after the blocks before it, which may have defects too.
+        refused: Future[Part] = Future()
+        refused.set_exception(defect)
+        yield refused
 
 
 def _validated(frame: pd.DataFrame, interval: str) -> pd.DataFrame:

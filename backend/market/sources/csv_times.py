@@ -1,19 +1,24 @@
 """The times of a CSV file, parsed a whole column at once from its bytes.
 
 Times of equal length are laid side by side as a matrix of bytes and held against the forms that a time of that length
-can have, byte by byte; only then does numpy convert them. This is some ten times as fast as parsing strings one by
-one, and stricter: nothing that merely resembles a time gets through.
+can have, byte by byte; only then does pyarrow convert them, which alone would take many more forms. Nothing that merely
+resembles a time gets through.
 """
 
 from collections import defaultdict
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute
+
+Times = npt.NDArray[np.datetime64]
+Zones = npt.NDArray[np.int16]
 
 DATE = "0000-00-00"
 CLOCKS = ("T00:00:00", "T00:00", "T00:00:00.000", "T00:00:00.000000")
 ZONES = ("Z", "+00:00", "", "+0000", "+00")
-WHOLE_SECONDS = DATE + CLOCKS[0]
 UNIX_UNITS = {9: "s", 10: "s", 12: "ms", 13: "ms", 15: "us", 16: "us", 18: "ns", 19: "ns"}
 
 EARLIEST, LATEST = np.datetime64("1900-01-01", "us"), np.datetime64("2200-01-01", "us")
@@ -23,14 +28,12 @@ NO_ZONE, UNIX = 10_000, 20_000
 DAYLIGHT_SAVING_MINUTES = 60
 DAY_MINUTES = 24 * 60
 
-ZEROS, TEN, BYTE, LOW_BYTE = (np.uint64(number) for number in (0x3030303030303030, 10, 8, 0xFF))
-
 # The bytes that may stand where a form has a digit or a sign. The comma between + and - cannot stand in a field.
 ALLOWED = {"0": ("0", "9"), "+": ("+", "-")}
 
 
-class TimeDefect(Exception):
-    """A time that cannot be used, at a row of the column that was given."""
+class RowDefect(Exception):
+    """Something that cannot be used, at a row of what was given."""
 
     def __init__(self, row: int, problem: str) -> None:
         super().__init__(problem)
@@ -49,47 +52,51 @@ def _forms_by_length() -> dict[int, list[tuple[str, str]]]:
 FORMS = _forms_by_length()
 
 
-def parse_times(text: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Local times (datetime64[us]) and zones of the fields at starts..ends of a text given as bytes.
+def parse_times(texts: pa.Array) -> tuple[Times, Zones]:
+    """The instants (datetime64[us]) that binary texts name, and their zones.
 
-    Raises TimeDefect for the first field, in the order of lengths and rows, that is not a time.
+    Raises RowDefect for the first text, in the order of lengths and rows, that is not a time.
     """
-    lengths = ends - starts
+    lengths = pyarrow.compute.binary_length(texts).to_numpy()
     if (lengths == lengths[0]).all():
-        return _parse_equal(text, starts, int(lengths[0]), np.arange(len(starts)))
-    times, zones = np.empty(len(starts), "datetime64[us]"), np.empty(len(starts), np.int16)
+        return _parse_equal(texts, np.arange(len(texts)))
+    times, zones = np.empty(len(texts), "datetime64[us]"), np.empty(len(texts), np.int16)
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
-        times[rows], zones[rows] = _parse_equal(text, starts[rows], int(length), rows)
+        times[rows], zones[rows] = _parse_equal(texts.take(pa.array(rows)), rows)
     return times, zones
 
 
-def utc_times(times: np.ndarray, zones: np.ndarray) -> np.ndarray:
-    """The instants of local times; raises TimeDefect where times of one file do not belong together."""
-    first = zones[0]
-    if (zones == first).all():
-        return times if first in (0, NO_ZONE, UNIX) else times - np.timedelta64(int(first), "m")
-    strange = np.abs(zones - first) > DAYLIGHT_SAVING_MINUTES
+def check_zones(zones: Zones) -> None:
+    """Raises RowDefect where times of one file do not belong together."""
+    strange = np.abs(zones - zones[0]) > DAYLIGHT_SAVING_MINUTES
     if strange.any():
         row = int(np.argmax(strange))
-        raise TimeDefect(row, f"the time is {_spell(zones[row])}, but the first one is {_spell(first)}")
-    return times - zones.astype("timedelta64[m]")
+        raise RowDefect(row, f"the time is {_spell(zones[row])}, but the first one is {_spell(zones[0])}")
 
 
-def _parse_equal(text: np.ndarray, starts: np.ndarray, length: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The times and zones of fields of one length; `rows` are their places in the column, for errors."""
+def _parse_equal(texts: pa.Array, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The times and zones of texts of one length; `rows` are their places in the column, for errors."""
+    length = len(texts[0].as_py())
     if length not in FORMS and length not in UNIX_UNITS:
-        raise _not_a_time(text[starts[0] : starts[0] + length], rows[0])
-    fields = np.lib.stride_tricks.sliding_window_view(text, length)[starts]
+        raise _not_a_time(texts[0].as_py(), rows[0])
+    fields = _fields(texts, length)
     if length in UNIX_UNITS and _within(fields[:1], "0" * length).all():
         times, zones = _parse_unix(fields, rows)
     else:
-        times, zones = _parse_iso(fields, rows)
+        times, zones = _parse_iso(texts, fields, rows)
     outside = (times < EARLIEST) | (times >= LATEST)
     if outside.any():
         row = int(np.argmax(outside))
-        raise TimeDefect(int(rows[row]), f"the time {_quoted(fields[row])} is outside 1900..2199")
+        raise RowDefect(int(rows[row]), f"the time {_quoted(fields[row])} is outside 1900..2199")
     return times, zones
+
+
+def _fields(texts: pa.Array, length: int) -> np.ndarray:
+    """The bytes of texts of one length, without a copy."""
+    _, offsets, data = texts.buffers()
+    first = int(np.frombuffer(offsets, np.int32)[texts.offset])
+    return np.frombuffer(data, np.uint8, len(texts) * length, first).reshape(-1, length)
 
 
 def _parse_unix(fields: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +107,7 @@ def _parse_unix(fields: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.nd
     return times, np.full(len(rows), UNIX, np.int16)
 
 
-def _parse_iso(fields: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _parse_iso(texts: pa.Array, fields: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     forms = FORMS.get(fields.shape[1])
     if not forms:
         raise _not_a_time(fields[0], rows[0])
@@ -109,7 +116,8 @@ def _parse_iso(fields: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.nda
     best = int(np.argmax([match.sum() for match in matches]))
     _refuse_unless(matches[best], fields, rows)
     local, zone = forms[best]
-    return _local_times(with_t[:, : len(local)], rows), _zones(fields[:, len(local) :], zone, fields, rows)
+    zones = _zones(fields[:, len(local) :], zone, fields, rows)
+    return _instants(texts, len(local), rows, zone), zones
 
 
 def _with_t(fields: np.ndarray) -> np.ndarray:
@@ -138,45 +146,16 @@ def _bounds(form: str, rows: int) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def _local_times(fields: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    fields = np.ascontiguousarray(fields)
-    times = _of_whole_seconds(fields) if fields.shape[1] == len(WHOLE_SECONDS) else None
-    return _converted(fields, rows) if times is None else times
-
-
-def _of_whole_seconds(fields: np.ndarray) -> np.ndarray | None:
-    """Times of the form WHOLE_SECONDS; None where one does not exist. A date is converted once for its neighbours."""
-    start, rest, clock = (_words(fields, offset) for offset in (0, 2, len(DATE) + 1))
-    turns = np.flatnonzero((start[1:] != start[:-1]) | (rest[1:] != rest[:-1])) + 1
-    heads = np.concatenate([[0], turns])
+def _instants(texts: pa.Array, length: int, rows: np.ndarray, zone: str) -> np.ndarray:
+    """`length` is that of what stands before the zone."""
+    form = pa.timestamp("us", "UTC" if zone else None)
     try:
-        days = fields[heads, : len(DATE)].copy().view(f"S{len(DATE)}").ravel().astype("datetime64[us]")
-    except ValueError:
-        return None
-    # The digits of the clock, then in the first byte of each pair its number: HH in byte 0, MM in 3, SS in 6.
-    clock = clock ^ ZEROS
-    clock = clock * TEN + (clock >> BYTE)
-    hours, minutes, seconds = ((clock >> np.uint64(8 * byte) & LOW_BYTE).astype(np.int64) for byte in (0, 3, 6))
-    if hours.max() > 23 or minutes.max() > 59 or seconds.max() > 59:
-        return None
-    times = (hours * 3600 + minutes * 60 + seconds) * 1_000_000
-    times += np.repeat(days.astype(np.int64), np.diff(heads, append=len(fields)))
-    return times.view("datetime64[us]")
-
-
-def _words(fields: np.ndarray, offset: int) -> np.ndarray:
-    """Eight bytes of each row as one number."""
-    return np.ndarray(len(fields), "<u8", fields, offset, strides=fields.strides[:1]).copy()
-
-
-def _converted(fields: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    texts = fields.view(f"S{fields.shape[1]}").ravel()
-    try:
-        return texts.astype("datetime64[us]")
-    except ValueError:
-        # Month 13 or 30 February: numpy does not tell where.
-        row = next(row for row, text in enumerate(texts) if not _exists(text))
-        raise TimeDefect(int(rows[row]), f"{_quoted(fields[row])} does not exist in the calendar") from None
+        return texts.view(pa.string()).cast(form).to_numpy()
+    except pa.ArrowInvalid:
+        # Month 13 or 30 February: pyarrow does not tell where.
+        row = next(row for row, text in enumerate(texts) if not _exists(text.as_py()[:length]))
+        problem = f"{_quoted(texts[row].as_py()[:length])} does not exist in the calendar"
+        raise RowDefect(int(rows[row]), problem) from None
 
 
 def _exists(text: bytes) -> bool:
@@ -210,14 +189,14 @@ def _refuse_unless(good: np.ndarray, fields: np.ndarray, rows: np.ndarray) -> No
         raise _not_a_time(fields[row], rows[row])
 
 
-def _not_a_time(field: np.ndarray, row: np.integer) -> TimeDefect:
+def _not_a_time(field: np.ndarray | bytes, row: np.integer) -> RowDefect:
     if not len(field):
-        return TimeDefect(int(row), "the time is empty")
-    return TimeDefect(int(row), f"{_quoted(field)} is not a time in ISO 8601 or unix seconds")
+        return RowDefect(int(row), "the time is empty")
+    return RowDefect(int(row), f"{_quoted(field)} is not a time in ISO 8601 or unix seconds")
 
 
-def _quoted(field: np.ndarray) -> str:
-    return repr(field[:40].tobytes().decode(errors="replace"))
+def _quoted(field: np.ndarray | bytes) -> str:
+    return repr(bytes(field[:40]).decode(errors="replace"))
 
 
 def _spell(zone: np.integer) -> str:

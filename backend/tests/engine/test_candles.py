@@ -143,3 +143,7 @@ def test_every_interval_is_as_long_as_its_name_says():
     units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
     for name in INTERVALS:
         assert interval_length(name) == timedelta(**{units[name[-1]]: int(name[:-1])})
+
+
+def test_column_names_stay_with_python_where_pyarrow_is_installed():
+    assert pd.DataFrame(columns=list(COLUMNS)).columns.dtype.storage == "python"
