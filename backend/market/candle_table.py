@@ -135,7 +135,7 @@ def _arrays(symbol_id: int, interval: str, source: str, seen: datetime, times: T
 
 
 def _array_cursor() -> Any:
-    cursor = statements.cursor(prepared=True)
+    cursor = statements.cursor()
     cursor.adapters.register_dumper(_Column, _ColumnDumper)
     return cursor
 

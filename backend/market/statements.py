@@ -52,9 +52,8 @@ PLAIN: "dict[type[Field[Any, Any]], frozenset[type]]" = {
     for field in fields
 }
 
-ROWS_AT_ONCE = 500
-# A statement of more rows than this comes in too many lengths to be prepared for each.
-PREPARED_ROWS = 4
+# So many rows are inserted at once: in few lengths, so that PostgreSQL prepares a statement for each.
+LENGTHS = (256, 64, 16, 4, 3, 2, 1)
 
 
 class Columns(Generic[Row]):
@@ -162,14 +161,12 @@ class Inserted(Generic[Row]):
 
     def insert_with_keys(self, rows: Sequence[Row]) -> int:
         """How many were written. Where some stood already, none of them is given its key."""
-        return sum(
-            self._insert_with_keys(rows[start : start + ROWS_AT_ONCE]) for start in range(0, len(rows), ROWS_AT_ONCE)
-        )
+        return sum(map(self._insert_with_keys, _parts(rows)))
 
     def _insert_with_keys(self, rows: Sequence[Row]) -> int:
         flush()
         sql, values = self.statement(rows)
-        with cursor(prepared=len(rows) <= PREPARED_ROWS) as at:
+        with cursor() as at:
             at.execute(sql, values)
             keys = at.fetchall()
         if len(keys) == len(rows):
@@ -207,6 +204,13 @@ class Inserted(Generic[Row]):
         return f'INSERT INTO "{table}" ({columns}) VALUES {values} {self._conflict} RETURNING "id"'  # noqa: S608
 
 
+def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    while rows:
+        length = next(length for length in LENGTHS if length <= len(rows))
+        yield rows[:length]
+        rows = rows[length:]
+
+
 def update(rows: Iterable[Model], *names: str) -> None:
     """Writes these columns of each row."""
     rows = list(rows)
@@ -218,7 +222,7 @@ def update(rows: Iterable[Model], *names: str) -> None:
     if len(values) == 1:
         _write(sql, values[0])
     else:
-        with cursor(prepared=True) as at:
+        with cursor() as at:
             at.executemany(sql, values)
 
 
@@ -251,7 +255,7 @@ def among(column: str, values: Iterable[Any]) -> tuple[str, list[Any]]:
 
 
 def fetch(sql: str, parameters: Iterable[Any]) -> list[tuple[Any, ...]]:
-    with cursor(prepared=True) as at:
+    with cursor() as at:
         at.execute(sql, _adapted(parameters))
         rows: list[tuple[Any, ...]] = at.fetchall()
     return rows
@@ -326,7 +330,7 @@ def _write(sql: str, parameters: list[Any]) -> None:
 
 
 def _run(sql: str, parameters: list[Any]) -> None:
-    with cursor(prepared=True) as at:
+    with cursor() as at:
         at.execute(sql, parameters)
 
 
@@ -347,11 +351,11 @@ def _write_together(writes: "Sequence[_Insert | _Change]") -> None:
     _run(f"WITH {', '.join(parts)} SELECT 1", parameters)
 
 
-def cursor(*, prepared: bool) -> Any:
-    """A cursor for one statement. SQLite keeps prepared statements itself."""
+def cursor() -> Any:
+    """A cursor for one statement, which is prepared. SQLite keeps prepared statements itself."""
     flush()
     connection = _connection()
-    if connection.vendor != "postgresql" or not prepared:
+    if connection.vendor != "postgresql":
         return connection.cursor()
     connection.ensure_connection()
     own = _Cursor(connection.connection)

@@ -38,7 +38,7 @@ LOCK = f"""
 SELECT {ACCOUNT.of("account")} FROM trading_account AS account WHERE {{chosen}} ORDER BY account.id {{lock}}
 """  # noqa: S608
 STANDING = f"""
-SELECT {{followed}}, {SETTINGS.of("own")}, {POSITION.of("held")}, {SYMBOL.of("symbol")}
+SELECT own.account_id, {{followed}}, {SETTINGS.of("own")}, {POSITION.of("held")}, {SYMBOL.of("symbol")}
 FROM trading_tradingsettings AS own
 LEFT JOIN trading_position AS held ON held.account_id = own.account_id AND held.closed_at IS NULL
 LEFT JOIN market_symbol AS symbol ON symbol.id = held.symbol_id
@@ -236,14 +236,14 @@ def _desks(accounts: Sequence[Account], symbols: Sequence[int]) -> list[Desk]:
     known: dict[int, tuple[TradingSettings, dict[str, Position], frozenset[int]]] = {}
     followed, parameters = _followed(symbols)
     chosen, keys = among("own.account_id", [account.pk for account in accounts])
-    for followed_here, *row in fetch(STANDING.format(followed=followed, chosen=chosen), [*parameters, *keys]):
-        settings = SETTINGS.row(row[: len(SETTINGS.fields)])
-        _, positions, _ = known.setdefault(settings.account_id, (settings, {}, _keys(followed_here)))
+    for key, followed_here, *row in fetch(STANDING.format(followed=followed, chosen=chosen), [*parameters, *keys]):
+        if key not in known:
+            known[key] = SETTINGS.row(row[: len(SETTINGS.fields)]), {}, _keys(followed_here)
         held = row[len(SETTINGS.fields) :]
         if held[0] is not None:
             position = POSITION.row(held[: len(POSITION.fields)])
             position.symbol = SYMBOL.row(held[len(POSITION.fields) :])
-            positions[position.symbol.symbol] = position
+            known[key][1][position.symbol.symbol] = position
     return [Desk(account, *known[account.pk]) for account in accounts]
 
 

@@ -55,6 +55,14 @@ def test_a_json_object_gets_the_key_of_a_row_before_it(together: bool) -> None:
     assert Message.objects.get().payload == {"price": 0.1, "symbol_id": stored.pk}
 
 
+@pytest.mark.parametrize("count", [1, 5, 343])
+def test_each_of_many_rows_is_told_its_key(count: int) -> None:
+    rows = [symbol(f"A{number}USDT") for number in range(count)]
+    assert SYMBOLS.insert_with_keys(rows) == count
+    assert [row.pk for row in rows] == list(Symbol.objects.order_by("pk").values_list("pk", flat=True))
+    assert {row.symbol: row.pk for row in rows} == dict(Symbol.objects.values_list("symbol", "pk"))
+
+
 def test_a_key_that_nobody_told_is_an_error() -> None:
     about = Message(key="k", symbol=symbol("ETHUSDT"), payload=WithKey({}, "symbol_id", symbol()))
     SYMBOLS.insert([about.symbol])
