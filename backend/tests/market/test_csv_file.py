@@ -275,7 +275,7 @@ def test_it_reads_every_spelling_of_the_same_candles(tmp_path: Path, content: by
 CELL_BY_CELL = {"control characters around numbers", "lines of many fields"}
 
 
-@pytest.mark.parametrize("name", SPELLINGS.keys() - CELL_BY_CELL)
+@pytest.mark.parametrize("name", sorted(SPELLINGS.keys() - CELL_BY_CELL))
 def test_no_usual_spelling_is_gone_through_cell_by_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
     monkeypatch.delattr(csv_block, "_cell_by_cell")
     csv_file.read(write(tmp_path, SPELLINGS[name]), "1h")
