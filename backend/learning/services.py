@@ -21,21 +21,26 @@ from learning.selectors import champion, predecessor, promotions
 from learning.stored import load
 from learning.training import TrainingError
 from market.models import Symbol
-from market.selectors import candle_frame
+from market.selectors import latest_candles
 
 logger = logging.getLogger(__name__)
 
 Make = Callable[[Recipe, pd.DataFrame, bool], Made]
 
+MOST_CANDLES = 100_000
+"""So many of the newest are learned from where a recipe names no number: ten weeks of minutes, decades of days. A
+forest takes two minutes and a gigabyte for them, and would go on growing with every candle that is kept.
+"""
+
 
 def train_version(
     symbol: Symbol, interval: str, recipe: Recipe, searched: bool = False, make: Make = make_model
 ) -> ModelVersion:
-    """Trains on all stored candles of a market; the same candles give the same version. Raises TrainingError.
+    """Trains on the stored candles of a market; the same candles give the same version. Raises TrainingError.
 
     The first version of its name decides from then on; every other one is a challenger.
     """
-    candles = candle_frame(symbol, interval)
+    candles = latest_candles(symbol, interval, max(MOST_CANDLES, recipe.window or 0))
     if candles.empty:
         raise TrainingError(f"no candles of {symbol} at {interval} are stored")
     logger.info("Training %s for %s at %s on %s candles", recipe.algorithm, symbol, interval, len(candles))

@@ -4,12 +4,15 @@ import zlib
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from django.db import IntegrityError, transaction
 
 from engine.features import FEATURE_VERSION, FEATURES
+from learning import services
 from learning.artefacts import Scorer, content
 from learning.content import content_hash
+from learning.making import Made
 from learning.models import ModelArtefact, ModelVersion, Promotion
 from learning.recipes import Recipe
 from learning.selectors import champion, is_missing, newest_version, predecessor, servants
@@ -63,6 +66,20 @@ def test_training_twice_gives_the_same_version():
     assert first == second == registered()
     assert first.content_hash == registered().content_hash
     assert Promotion.objects.count() == 1
+
+
+@pytest.mark.parametrize(("window", "most", "learned"), [(None, 200, 200), (None, 10**6, HISTORY), (220, 200, 220)])
+def test_a_long_history_is_learned_from_as_far_as_it_is_wanted(monkeypatch, window, most, learned):
+    monkeypatch.setattr(services, "MOST_CANDLES", most)
+    store_candles(bitcoin(), "1h", candles().iloc[:HISTORY], "csv")
+    given: list[pd.DataFrame] = []
+
+    def make(recipe: Recipe, known: pd.DataFrame, searched: bool) -> Made:
+        given.append(known)
+        return made()
+
+    train_version(bitcoin(), "1h", Recipe(window=window), make=make)
+    assert given[0].index.equals(candles().index[HISTORY - learned : HISTORY])
 
 
 def test_the_hash_stands_for_all_that_an_answer_depends_on():

@@ -32,7 +32,7 @@ class Command(BaseCommand):
         parser.add_argument("--interval", default=settings.DEFAULT_INTERVAL, choices=list(INTERVALS))
         parser.add_argument("--model-type", default="random_forest", help="an algorithm (default %(default)s)")
         parser.add_argument("--horizon", type=int, default=DEFAULT_HORIZON, help="candles ahead (default %(default)s)")
-        parser.add_argument("--history", type=int, help="the newest candles to learn from (default: all)")
+        parser.add_argument("--history", type=int, help="the newest candles to learn from (default: up to 100,000)")
         parser.add_argument("--seed", type=int, help="default: that of the recipe")
         parser.add_argument("--search", action="store_true", help="look for better trees first (ten times as long)")
         parser.add_argument(
