@@ -53,7 +53,9 @@ class SettingsSerializer(serializers.Serializer[Any]):
         choices=[FIXED["dataProvider"]], help_text="auto: a CSV file where there is one, else the source of its kind."
     )
     historyLength = OptionalCount(
-        SHORTEST_HISTORY, LONGEST_HISTORY, help_text="Newest candles that a model learns from; null for all."
+        SHORTEST_HISTORY,
+        LONGEST_HISTORY,
+        help_text="Newest candles that a model learns from; null for all, up to 100,000.",
     )
     modelType = serializers.ChoiceField(choices=[algorithm.value for algorithm in Algorithm])
     predictionHorizon = WholeNumberField(1, LONGEST_HORIZON, help_text="How many candles ahead the model looks.")
