@@ -6,7 +6,7 @@ older ones is a gift: a source that does not have them, or is too slow, holds no
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from time import monotonic
 
 import numpy as np
@@ -21,13 +21,9 @@ from market.errors import MarketError
 from market.models import Candle, Symbol
 from market.rescaling import refuse_another_scale
 from market.sessions import Session, Times, moment, session_of, times_of
-from market.sources.base import Source
+from market.sources.base import FIRST_CANDLES, FIRST_SPAN, Source
 from market.sources.choice import reachable
 
-FIRST_CANDLES = 1000
-"""As many as the indicators look back."""
-FIRST_SPAN = timedelta(days=30)
-"""What a first model learns from, where FIRST_CANDLES are less."""
 OVERLAP = 3
 """So many of the stored candles are asked for again."""
 PIECE_CANDLES = 5000

@@ -46,7 +46,7 @@ WHERE {{chosen}} ORDER BY held.id
 """  # noqa: S608
 FOLLOWED = """(
     SELECT {listed} FROM trading_follow AS follow
-    WHERE follow.account_id = own.account_id AND follow.is_active AND {{chosen}}
+    WHERE follow.account_id = own.account_id AND follow.is_active AND {chosen}
 )"""
 LISTED = {"postgresql": "string_agg(follow.symbol_id::text, ',')", "sqlite": "group_concat(follow.symbol_id)"}
 
@@ -252,7 +252,7 @@ def _followed(symbols: Sequence[int]) -> tuple[str, list[Any]]:
     if not symbols:
         return "NULL", []
     chosen, parameters = among("follow.symbol_id", symbols)
-    return FOLLOWED.format(listed=LISTED[connection.vendor]).format(chosen=chosen), parameters
+    return FOLLOWED.format(listed=LISTED[connection.vendor], chosen=chosen), parameters
 
 
 def _keys(listed: str | None) -> frozenset[int]:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from engine.orders import Reason, Refusal
 from learning.models import ModelVersion
-from market.errors import gist, reason
+from market import errors
 from market.models import Symbol
 from market.statements import Inserted, among, execute
 from trading.desk import Desk
@@ -105,7 +105,7 @@ def observed(symbol: Symbol, interval: str) -> None:
 
 def not_observed(symbol: Symbol, interval: str, error: Exception) -> None:
     """The Market Monitor could not look at a market. Said once while the reason lasts."""
-    text = f"Cannot follow {symbol} at {interval}: {reason(error)}"
+    text = f"Cannot follow {symbol} at {interval}: {errors.reason(error)}"
     _hindered(_followers(symbol, interval), AgentType.MARKET_MONITOR, text)
 
 
@@ -173,7 +173,8 @@ def _hindered(users: Iterable[int], agent: str, text: str, cycle: UUID | None = 
     untold = _states(users, agent).exclude(error_message=text)
     for user, before in untold.order_by("user").values_list("user", "error_message"):
         hindered = {"error_message": text, "status": AgentState.Status.ERROR, "last_activity": timezone.now()}
-        if _states([user], agent).exclude(error_message=text).update(**hindered) and gist(before) != gist(text):
+        changed = _states([user], agent).exclude(error_message=text).update(**hindered)
+        if changed and errors.gist(before) != errors.gist(text):
             _log(user, agent, AgentLog.Level.WARNING, text, cycle)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -15,6 +15,12 @@ if TYPE_CHECKING:  # Half a second that the start of the site need not spend.
 
 SOURCE_NAME = re.compile(r"^(csv|bybit|bybit:linear|binance|yahoo|ccxt:[a-z0-9]+)\Z")
 SOURCE_NAMES = "csv, bybit, bybit:linear, binance, yahoo, or ccxt: and the name of an exchange"
+
+# As much of a market as is known when its play or its trading begins: the longer of the two.
+FIRST_CANDLES = 1000
+"""As many as the indicators look back."""
+FIRST_SPAN = timedelta(days=30)
+"""What a first model learns from."""
 
 
 class Price(NamedTuple):

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from market.history import FIRST_CANDLES, FIRST_SPAN
 from market.sessions import moment, times_of
 from market.sources import csv_file
-from market.sources.base import Price
+from market.sources.base import FIRST_CANDLES, FIRST_SPAN, Price
 
 # Of a file that is short, something has to be left to play.
 HISTORY_SHARE = 0.5

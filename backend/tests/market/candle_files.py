@@ -25,3 +25,7 @@ def write(folder: Path, content: bytes | str | list[str], name: str = "BTCUSDT_1
     path = folder / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
+
+
+def seconds(hour: int) -> int:
+    return 1709251200 + 3600 * hour

@@ -11,7 +11,7 @@ from market import history
 from market.backfill import WAITS
 from market.errors import MarketError, SourceDown
 from market.extras import ingest_extras, store_more
-from market.history import FIRST_CANDLES, FIRST_SPAN, top_up
+from market.history import top_up
 from market.ingestion import Ingested, ingest
 from market.models import Candle, CandleGap, CandleRevision, Symbol
 from market.rescaling import Rescaled
@@ -19,7 +19,7 @@ from market.selectors import candle_frame, missing_candles, open_gaps
 from market.services import add_symbol, store_candles
 from market.sessions import expected_times
 from market.sources import choice
-from market.sources.base import Prices
+from market.sources.base import FIRST_CANDLES, FIRST_SPAN, Prices
 from market.sources.csv_source import CsvSource
 from market.sources.replay import ReplaySource
 from tests.market.known_source import KnownSource

@@ -12,11 +12,12 @@ from hypothesis.extra.django import TestCase
 from engine.candles import CandleError, find_gaps
 from market.backfill import WAITS, Filled, fill_gaps
 from market.errors import SourceDown
-from market.history import FIRST_CANDLES, OVERLAP
+from market.history import OVERLAP
 from market.ingestion import ingest, keep, look
 from market.models import Candle, CandleGap, CandleRevision, Symbol
 from market.selectors import candle_frame, missing_candles, open_gaps, revision_count, staleness
 from market.services import add_symbol, store_candles
+from market.sources.base import FIRST_CANDLES
 from tests.market.known_source import KnownSource
 from tests.markets import random_candles, real_candles
 

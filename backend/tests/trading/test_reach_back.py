@@ -16,11 +16,11 @@ from learning.recipes import Recipe
 from learning.requests import request_training
 from learning.serving import Predictor
 from market import history
-from market.history import FIRST_SPAN
 from market.models import Candle, CandleGap, Symbol
 from market.selectors import candle_frame
 from market.services import add_symbol, store_candles
 from market.sources import choice
+from market.sources.base import FIRST_SPAN
 from market.window import CandleWindow
 from tests.files import on_disk
 from tests.market.known_source import KnownSource
