@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from celery import Celery, states
-from celery.signals import task_postrun, task_prerun, worker_before_create_process
+from celery.signals import task_postrun, worker_before_create_process
 from django.db import close_old_connections, connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -14,17 +14,12 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
-@task_prerun.connect
-def check_connection(**_: Any) -> None:
-    """As before a request: one that is old, or that does not answer any more, is replaced."""
-    close_old_connections()
-
-
 @task_postrun.connect
 def keep_connection(state: str | None = None, **_: Any) -> None:
     """Celery would connect anew for each task, which takes longer than most of them (CELERY_DB_REUSE_MAX).
 
-    Not after a task that failed: a time limit may have struck in the middle of a statement.
+    As after a request, one that is old is closed, and the next task first asks whether it still answers. None is kept
+    after a task that failed: a time limit may have struck in the middle of a statement.
     """
     if state == states.SUCCESS:
         close_old_connections()

@@ -127,8 +127,9 @@ def _end_with_the_parent(source: BinaryIO) -> None:
 
 
 def main() -> None:
-    # Ctrl+C reaches the whole group of the terminal; the parent decides when this is over.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # They reach the whole group of a terminal or of a service; the parent decides when this is over.
+    for told in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(told, signal.SIG_IGN)
     os.nice(NICENESS)
     order, candles = _receive(sys.stdin.buffer)
     Thread(target=_end_with_the_parent, args=(sys.stdin.buffer,), daemon=True).start()

@@ -4,7 +4,7 @@ import pytest
 from celery import states
 from django.db import connection, connections
 
-from config.celery import check_connection, keep_connection
+from config.celery import keep_connection
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -27,27 +27,21 @@ def end(backend: int) -> None:
 
 
 def test_the_next_task_works_on_the_connection_of_the_last() -> None:
-    check_connection()
     known = backend_id()
     keep_connection(state=states.SUCCESS)
-    check_connection()
     assert backend_id() == known
 
 
 @pytest.mark.parametrize("state", [states.FAILURE, states.RETRY])
 def test_a_task_that_failed_leaves_none(state: str) -> None:
-    check_connection()
     known = backend_id()
     keep_connection(state=state)
     assert connection.connection is None
-    check_connection()
     assert backend_id() != known
 
 
 def test_a_connection_that_was_ended_between_two_tasks_is_replaced() -> None:
-    check_connection()
     known = backend_id()
     keep_connection(state=states.SUCCESS)
     end(known)
-    check_connection()
     assert backend_id() != known

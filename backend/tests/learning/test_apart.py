@@ -64,6 +64,27 @@ def test_the_child_goes_with_its_parent():
     assert not is_alive(child)
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux what a process ignores")
+def test_the_end_of_a_group_is_not_the_end_of_the_child():
+    """As systemd and a terminal end things: everybody at once. Who waits for the child ends it, and no traceback."""
+    environment = {**os.environ, "PYTHONPATH": str(BACKEND)}
+    command = [sys.executable, "-m", apart.MODULE]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        until = time.monotonic() + 60
+        while not ignores(child.pid, signal.SIGTERM) and time.monotonic() < until:
+            time.sleep(0.05)
+        for told in (signal.SIGTERM, signal.SIGINT):
+            child.send_signal(told)
+        time.sleep(0.2)
+        assert child.poll() is None
+        child.kill()
+
+
+def ignores(process: int, told: signal.Signals) -> bool:
+    (line,) = [line for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith("SigIgn")]
+    return bool(int(line.split()[1], 16) >> (told - 1) & 1)
+
+
 def is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)

@@ -92,6 +92,16 @@ def test_a_source_that_stays_away_is_one_line_in_the_log() -> None:
     assert log.message == "Cannot follow BTCUSDT at 1h: no source for BTCUSDT 1h: bybit: it does not answer"
 
 
+def test_a_reason_that_counts_is_one_line_in_the_log() -> None:
+    account = running_account()
+    for seconds in (31, 32):
+        late = SourceDown("bybit", f"its clock is {seconds} s behind")
+        journal.not_observed(Symbol.objects.get(symbol="BTCUSDT"), "1h", late)
+    assert AgentLog.objects.filter(user=account.user_id, agent_type=AgentType.MARKET_MONITOR).count() == 1
+    state = AgentState.objects.get(user=account.user_id, agent_type=AgentType.MARKET_MONITOR)
+    assert state.error_message == "Cannot follow BTCUSDT at 1h: bybit: its clock is 32 s behind"
+
+
 def test_an_error_in_the_middle_of_a_market_is_shown_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     account = running_account(symbols="BTCUSDT ETHUSDT")
     files = Files(BTCUSDT=random_candles(2 * HISTORY), ETHUSDT=random_candles(2 * HISTORY))
