@@ -183,7 +183,7 @@ class Witness:
         """What was there then, and yet was not told."""
         self._newest: dict[str, datetime] = {}
         adapter = relay.pipeline.monitor.adapter
-        self._send, adapter.send_message = adapter.send_message, self._seen  # type: ignore[method-assign]  # to look on
+        self._make, adapter.message = adapter.message, self._seen  # type: ignore[method-assign]  # to look on
 
     def _seen(self, to_agent: str, message_type: str, payload: dict[str, Any], **details: Any) -> Any:
         from market.models import Candle
@@ -198,7 +198,7 @@ class Witness:
             time for market, held in self.relay._waiting.items() if market.symbol.symbol == symbol for time in held
         }
         there |= skipped & waiting
-        message = self._send(to_agent, message_type, payload, **details)
+        message = self._make(to_agent, message_type, payload, **details)
         self.over |= {(symbol, one): time for one in skipped - there}
         self.passed |= {(symbol, one) for one in there}
         self._newest[symbol] = max(before, time)

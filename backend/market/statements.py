@@ -178,13 +178,21 @@ class Inserted(Generic[Row]):
         """SQL and parameters."""
         connection = _connection()
         told = [(column, value) for row in rows for column, value in self._told(row)]
-        return self._sql(self._plain, len(rows)), [column.prepared(value, connection) for column, value in told]
+        places = ", ".join([f"({', '.join(self._plain)})"] * len(rows))
+        return self._sql(f"VALUES {places}"), [column.prepared(value, connection) for column, value in told]
+
+    def statement_if(self, condition: str, row: Row) -> tuple[str, list[Any]]:
+        """SQL and parameters of one row that is inserted where a condition holds."""
+        connection = _connection()
+        values = [column.prepared(value, connection) for column, value in self._told(row)]
+        return self._sql(f"SELECT {', '.join(self._plain)} WHERE {condition}"), values
 
     def part(self, row: Row, names: Mapping[int, str]) -> tuple[str, list[Any]]:
         """SQL and parameters as a part of one statement; `names` are of the parts that insert what is referred to."""
         connection = _connection()
         parts = [column.part(value, row, names, connection) for column, value in self._told(row)]
-        return self._sql(tuple(place for place, _ in parts), 1), [value for _, values in parts for value in values]
+        places = ", ".join([place for place, _ in parts])
+        return self._sql(f"VALUES ({places})"), [value for _, values in parts for value in values]
 
     def _told(self, row: Row) -> Iterator[tuple[_Column, Any]]:
         """What is written, with the keys of rows that were written since this one was made."""
@@ -197,11 +205,9 @@ class Inserted(Generic[Row]):
                 setattr(row, column.name, value)
             yield column, value
 
-    def _sql_for(self, places: tuple[str, ...], rows: int) -> str:
+    def _sql_for(self, rows: str) -> str:
         columns = ", ".join(f'"{column.column}"' for column in self._columns)
-        values = ", ".join([f"({', '.join(places)})"] * rows)
-        table = self.model._meta.db_table
-        return f'INSERT INTO "{table}" ({columns}) VALUES {values} {self._conflict} RETURNING "id"'  # noqa: S608
+        return f'INSERT INTO "{self.model._meta.db_table}" ({columns}) {rows} {self._conflict} RETURNING "id"'
 
 
 def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
@@ -249,6 +255,9 @@ def _columns(meta: "Options[Any]", names: tuple[str, ...]) -> list[_Column]:
 def among(column: str, values: Iterable[Any]) -> tuple[str, list[Any]]:
     """The condition that a column has one of these values, and its parameters."""
     values = list(values)
+    if len(values) == 1:
+        # A plan that PostgreSQL makes while a table is small takes many for more than half of it, and one for one.
+        return f"{column} = %s", values
     if _connection().vendor == "postgresql":
         return f"{column} = ANY(%s)", [values]
     return f"{column} IN ({', '.join(['%s'] * len(values))})", values

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
+from django.db.models import Model
 from django.utils import timezone
 
 from engine.candles import COLUMNS
@@ -11,6 +13,7 @@ from market import candle_table
 from market.candle_table import Array
 from market.models import Symbol
 from market.sessions import Times
+from market.statements import Inserted
 
 BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
 
@@ -37,21 +40,21 @@ class CandleWindow:
     def columns(self) -> dict[str, Array]:
         return dict(zip(COLUMNS, self.values, strict=True))
 
-    def followed_by(
-        self, symbol: Symbol, interval: str, source: str, times: Times, values: Array
-    ) -> "CandleWindow | None":
-        """Stores candles, rows x COLUMNS, and gives the newest candles of the table. None where the window has to be
-        read for that: the candles may not be stored then.
+    def followed_by(self, time: Times, values: Array) -> "CandleWindow":
+        """The window that ends with this candle, 1 x COLUMNS."""
+        times = np.concatenate([self.times, time])[-self.length :]
+        return CandleWindow(self.length, times, np.concatenate([self.values, values.T], axis=1)[:, -self.length :])
+
+    def store_newest(self, symbol: Symbol, interval: str, source: str, telling: Inserted[Any], row: Model) -> bool:
+        """Stores the last candle, and with it a row that tells of it. Nothing, and False, where the table does not hold
+        what this window has before it.
 
         Stored candles never change and none is removed: as many of them in the same time are the same.
         """
-        if times[0] <= self.times[-1]:
-            return None
-        times_now = np.concatenate([self.times, times])[-self.length :]
-        values_now = np.concatenate([self.values, values.T], axis=1)[:, -self.length :]
-        oldest = _aware(times_now[0]) if len(times_now) == self.length else BEGINNING
-        count = candle_table.insert_and_count(symbol.pk, interval, source, timezone.now(), times, values, oldest)
-        return CandleWindow(self.length, times_now, values_now) if count == len(times_now) else None
+        since = _aware(self.times[0]) if len(self.times) == self.length else BEGINNING
+        before = candle_table.Before(len(self.times) - 1, since)
+        time, values, now = self.times[-1:], self.values[:, -1:].T, timezone.now()
+        return candle_table.insert_and_tell(symbol.pk, interval, source, now, time, values, before, telling, row)
 
 
 def _aware(time: np.datetime64) -> datetime:

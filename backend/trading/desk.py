@@ -30,15 +30,22 @@ TRADED = (
     "closed_at",
 )
 
-ACCOUNT, SETTINGS, POSITION, SYMBOL = Columns(Account), Columns(TradingSettings), Columns(Position), Columns(Symbol)
+ACCOUNT, SETTINGS, POSITION = Columns(Account), Columns(TradingSettings), Columns(Position)
+# What explains a decision is long, and not asked for here.
+DECISION = Columns(Decision, without=["explanation", "reasoning"])
 ORDERS, TRADES, ENTRIES, LINES = Inserted(Order), Inserted(Trade), Inserted(CashEntry), Inserted(AgentLog)
 POSITIONS = Inserted(Position)
 
 LOCK = f"""
 SELECT {ACCOUNT.of("account")} FROM trading_account AS account WHERE {{chosen}} ORDER BY account.id {{lock}}
 """  # noqa: S608
+LOCK_DECIDED = f"""
+SELECT {ACCOUNT.of("account")}, {DECISION.of("decision")}
+FROM trading_decision AS decision JOIN trading_account AS account ON account.id = decision.account_id
+WHERE {{chosen}} ORDER BY account.id {{lock}}
+"""  # noqa: S608
 STANDING = f"""
-SELECT own.account_id, {{followed}}, {SETTINGS.of("own")}, {POSITION.of("held")}, {SYMBOL.of("symbol")}
+SELECT own.account_id, {{followed}}, {SETTINGS.of("own")}, {POSITION.of("held")}, symbol.symbol
 FROM trading_tradingsettings AS own
 LEFT JOIN trading_position AS held ON held.account_id = own.account_id AND held.closed_at IS NULL
 LEFT JOIN market_symbol AS symbol ON symbol.id = held.symbol_id
@@ -231,7 +238,18 @@ def desks_of(accounts: Iterable[int]) -> list[Desk]:
     return locked_desks(*among("account.id", accounts))
 
 
-def _desks(accounts: Sequence[Account], symbols: Sequence[int]) -> list[Desk]:
+def decided_desks(decisions: Iterable[int]) -> tuple[dict[int, Desk], dict[int, Decision]]:
+    """The desks of the accounts of these decisions, locked, by account; and the decisions, by their keys."""
+    lock = "FOR UPDATE OF account" if connection.features.has_select_for_update else ""
+    chosen, parameters = among("decision.id", decisions)
+    rows, width = fetch(LOCK_DECIDED.format(chosen=chosen, lock=lock), parameters), len(ACCOUNT.fields)
+    accounts = {row[0]: row[:width] for row in rows}
+    made = [DECISION.row(row[width:]) for row in rows]
+    desks = _desks([ACCOUNT.row(columns) for columns in accounts.values()])
+    return {desk.account.pk: desk for desk in desks}, {decision.pk: decision for decision in made}
+
+
+def _desks(accounts: Sequence[Account], symbols: Sequence[int] = ()) -> list[Desk]:
     """All but the accounts is read after they are locked: until then a worker may trade, or a user change his mind."""
     known: dict[int, tuple[TradingSettings, dict[str, Position], frozenset[int]]] = {}
     followed, parameters = _followed(symbols)
@@ -241,9 +259,8 @@ def _desks(accounts: Sequence[Account], symbols: Sequence[int]) -> list[Desk]:
             known[key] = SETTINGS.row(row[: len(SETTINGS.fields)]), {}, _keys(followed_here)
         held = row[len(SETTINGS.fields) :]
         if held[0] is not None:
-            position = POSITION.row(held[: len(POSITION.fields)])
-            position.symbol = SYMBOL.row(held[len(POSITION.fields) :])
-            known[key][1][position.symbol.symbol] = position
+            *columns, name = held
+            known[key][1][name] = POSITION.row(columns)
     return [Desk(account, *known[account.pk]) for account in accounts]
 
 

@@ -18,7 +18,7 @@ from trading.audit import differences
 from trading.models import Account, Message
 
 STEPS: list[tuple[Any, str]] = [
-    (candle_table, "insert_and_count"),
+    (candle_table, "insert_and_tell"),
     (decision_maker, "locked_desks"),
     (decision_maker, "enforce"),
     (decision_maker, "save_accounts"),

@@ -13,16 +13,13 @@ from engine.risk import gate
 from market.instruments import stored_instrument
 from market.models import Symbol
 from market.sources.replay import Price
-from market.statements import Columns, among, fetch, update_alike
+from market.statements import update_alike
 from trading import journal
 from trading.agents.integration import DjangoAgentAdapter, Handled
-from trading.desk import Desk, desks_of, price_age, save_accounts
+from trading.desk import Desk, decided_desks, price_age, save_accounts
 from trading.models import Account, AgentType, Decision, Message
 
 FAILURE = "error"
-
-# What explains a decision is long, and not asked for here.
-DECISION = Columns(Decision, without=["explanation", "reasoning"])
 
 Quotes = Callable[[Symbol, str, datetime], Price | None]
 """The first price of a symbol at an interval after a moment, or None while there is none."""
@@ -60,11 +57,11 @@ class ExecutionAgent:
 
     def handle(self, messages: Sequence[Message]) -> Handled:
         """The decisions of a batch, each under the lock of its account."""
-        desks = {desk.account.pk: desk for desk in desks_of({message.account_id for message in messages})}
-        decisions = _decisions_of(messages)
+        desks, decisions = decided_desks([message.payload["decision_id"] for message in messages])
         handled, done, terms = Handled(), [], BatchTerms(self.quotes)
         for message in messages:
             decision = decisions[message.payload["decision_id"]]
+            decision.symbol = message.symbol
             price = terms.price(decision)
             if price is None:
                 handled.deferred.append(message)
@@ -118,16 +115,6 @@ class ExecutionAgent:
             account=account,
             caused_by=message,
         )
-
-
-def _decisions_of(messages: Sequence[Message]) -> dict[int, Decision]:
-    symbols = {message.payload["decision_id"]: message.symbol for message in messages}
-    chosen, parameters = among("id", symbols)
-    rows = fetch(f"SELECT {DECISION.of('trading_decision')} FROM trading_decision WHERE {chosen}", parameters)  # noqa: S608
-    decisions = {decision.pk: decision for decision in map(DECISION.row, rows)}
-    for key, decision in decisions.items():
-        decision.symbol = symbols[key]
-    return decisions
 
 
 def _failure(message: Message, error: Exception) -> dict[str, Any]:

@@ -55,8 +55,8 @@ WITH free AS MATERIALIZED (
     SELECT id FROM trading_message AS waiting
     WHERE processed_at IS NULL AND parked_at IS NULL AND {waiting} ORDER BY id LIMIT %s {skip}
 )
-UPDATE trading_message SET processed_at = %s
-WHERE id IN (SELECT id FROM free) AND COALESCE(processed_at, parked_at) IS NULL RETURNING {columns}
+UPDATE trading_message SET processed_at = %s FROM free
+WHERE trading_message.id = free.id AND COALESCE(processed_at, parked_at) IS NULL RETURNING {columns}
 """
 
 # A candle is decided on only when the candle before it, and all that was decided on it, is done.
@@ -120,10 +120,20 @@ class DjangoAgentAdapter:
         """Writes one message, or finds the one that stands under its key already. One statement, so it may stand
         outside of a transaction.
         """
-        message = self.message(to_agent, message_type, payload, **details)
-        written = PUBLISH.insert_with_keys([message])
+        return self.send(self.message(to_agent, message_type, payload, **details))
+
+    def send(self, message: Message) -> Message:
+        """The same for a message that has been made."""
+        PUBLISH.insert_with_keys([message])
+        return self._sent(message)
+
+    def send_with(self, message: Message, store: Callable[[Inserted[Message], Message], bool]) -> Message | None:
+        """Has a message written in the statement that stores what it tells of. None where nothing was stored."""
+        return self._sent(message) if store(PUBLISH, message) else None
+
+    def _sent(self, message: Message) -> Message:
         self._wake_recipients([message])
-        return message if written else Message.objects.get(key=message.key)
+        return Message.objects.get(key=message.key) if message.pk is None else message
 
     def work(self, handle: Handler, limit: int = BATCH) -> int:
         """Claims what waits, has it handled and publishes the outcome, in one transaction. How many were claimed.

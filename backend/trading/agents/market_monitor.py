@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -9,7 +10,7 @@ from django.db import transaction
 
 from engine.candles import validate
 from engine.indicators import WINDOW
-from engine.snapshot import Snapshot, newest_snapshot
+from engine.snapshot import newest_snapshot
 from market.instruments import inferred_tick
 from market.models import Symbol
 from market.selectors import latest_candles
@@ -59,10 +60,30 @@ class MarketMonitor:
         A candle and its snapshot are stored together: after a crash between the two there would be a candle that no
         agent was told about.
         """
+        if told := self._tell_next(symbol, interval, validate(fresh), source_name, facts):
+            return told
         with transaction.atomic():
-            window = self._stored(symbol, interval, fresh, source_name)
-            snapshot = newest_snapshot(window.columns, window.newest, symbol.symbol, interval)
-            return None if snapshot is None else self._tell(symbol, interval, snapshot, facts)
+            store_candles(symbol, interval, fresh, source_name)
+            end = fresh.index[-1].to_pydatetime() + timedelta(microseconds=1)
+            window = CandleWindow.stored(symbol, interval, WINDOW, end=end)
+            self._keep(symbol, interval, window)
+            message = self._message(symbol, interval, window, facts)
+            return None if message is None else self.adapter.send(message)
+
+    def _tell_next(
+        self, symbol: Symbol, interval: str, fresh: pd.DataFrame, source_name: str, facts: Facts
+    ) -> Message | None:
+        """In one statement, where the table holds what the kept window holds; else nothing is done."""
+        kept, time = self._windows.pop((symbol.pk, interval), None), times_of(fresh.index)
+        if kept is None or len(time) > 1 or time[0] <= kept.times[-1]:
+            return None
+        window = kept.followed_by(time, fresh.to_numpy())
+        message = self._message(symbol, interval, window, facts)
+        store = partial(window.store_newest, symbol, interval, source_name)
+        told = None if message is None else self.adapter.send_with(message, store)
+        if told is not None:
+            self._keep(symbol, interval, window)
+        return told
 
     @transaction.atomic
     def prepare(self, symbol: Symbol, interval: str, source: ReplaySource) -> None:
@@ -80,25 +101,16 @@ class MarketMonitor:
             Symbol.objects.filter(pk=symbol.pk, price_tick=None).update(price_tick=tick)
             symbol.refresh_from_db(fields=["price_tick"])
 
-    def _stored(self, symbol: Symbol, interval: str, fresh: pd.DataFrame, source: str) -> CandleWindow:
-        """Stores candles, and gives the window that ends with them."""
-        known, window = self._windows.pop((symbol.pk, interval), None), None
-        if known is not None:
-            fresh = validate(fresh)
-            window = known.followed_by(symbol, interval, source, times_of(fresh.index), fresh.to_numpy())
-        if window is None:
-            store_candles(symbol, interval, fresh, source)
-            end = fresh.index[-1].to_pydatetime() + timedelta(microseconds=1)
-            window = CandleWindow.stored(symbol, interval, WINDOW, end=end)
-        self._keep(symbol, interval, window)
-        return window
-
     def _keep(self, symbol: Symbol, interval: str, window: CandleWindow) -> None:
         """From the commit on: until then its newest candle may still come to nothing."""
         transaction.on_commit(lambda: self._windows.update({(symbol.pk, interval): window}))
 
-    def _tell(self, symbol: Symbol, interval: str, snapshot: Snapshot, facts: Facts) -> Message:
-        return self.adapter.send_message(
+    def _message(self, symbol: Symbol, interval: str, window: CandleWindow, facts: Facts) -> Message | None:
+        """What the newest candle shows; None while the indicators are warming up."""
+        snapshot = newest_snapshot(window.columns, window.newest, symbol.symbol, interval)
+        if snapshot is None:
+            return None
+        return self.adapter.message(
             AgentType.DECISION_MAKER,
             Message.Type.MARKET_SNAPSHOT,
             {**snapshot.to_json(), **facts},
