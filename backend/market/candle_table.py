@@ -38,9 +38,10 @@ ARRAYS = (
     f"FROM unnest({', '.join(['%s'] * (1 + len(COLUMNS)))})"
 )
 INSERT_ARRAYS = f"{ARRAYS} {UNIQUE}"
-COUNT = (
-    "SELECT count(*) FROM market_candle WHERE symbol_id = %s AND interval = %s AND open_time >= %s AND open_time < %s"
-)
+# In rows, because one index alone begins with them: of a new table PostgreSQL does not know that the other one goes
+# through the candles of all symbols.
+SERIES = "(symbol_id, interval, open_time)"
+COUNT = f"SELECT count(*) FROM market_candle WHERE {SERIES} >= (%s, %s, %s) AND {SERIES} < (%s, %s, %s)"
 # All of it or nothing, without a transaction around it. The parts see the table as it was before.
 INSERT_AND_TELL = f"""
 WITH before AS MATERIALIZED (SELECT ({COUNT}) = %s AS is_known),
@@ -95,7 +96,7 @@ def insert_and_tell(
     """Stores one candle as `insert` does, and with it a row that tells of it. Nothing, and False, where the candles
     before it are not those.
     """
-    counted = [symbol_id, interval, before.since, time[0].item().replace(tzinfo=UTC)]
+    counted = [symbol_id, interval, before.since, symbol_id, interval, time[0].item().replace(tzinfo=UTC)]
     if connection.vendor == "postgresql":
         sql, told = telling.statement_if("(SELECT is_known FROM before)", row)
         with _array_cursor() as cursor:
