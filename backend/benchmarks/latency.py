@@ -154,7 +154,7 @@ def listening(url: str, channel: str) -> Iterator[Callable[[], None]]:
 @contextmanager
 def celery_worker() -> Iterator[None]:
     command = [sys.executable, "-m", "benchmarks.latency", "--worker"]
-    worker = subprocess.Popen(command)
+    worker = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # its greeting; errors go to stderr
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Signs of life of whoever keeps the agents at work: the loop, or Celery's beat with a worker."""
+"""Signs of life of whoever keeps the agents at work: the loop, or Celery's beat with a worker; and of the stream."""
 
 import logging
 from time import monotonic
@@ -7,7 +7,7 @@ from django.core.cache import cache
 from django.utils import timezone
 from redis.exceptions import RedisError
 
-CELERY, LOOP = "celery-beat", "loop-beat"
+CELERY, LOOP, STREAM = "celery-beat", "loop-beat", "stream-beat"
 REMEMBERED_SECONDS = 24 * 60 * 60
 EVERY_SECONDS = 10.0
 OLDEST_SECONDS = 60.0
@@ -28,7 +28,8 @@ def beat_age(*hearts: str) -> float | None:
 class Heart:
     """Beats from time to time, however often it is told to. A cache that is away keeps no agent from its work."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self._next = 0.0
 
     def beat(self) -> None:
@@ -36,6 +37,6 @@ class Heart:
             return
         self._next = monotonic() + EVERY_SECONDS
         try:
-            beat(LOOP)
+            beat(self.name)
         except (RedisError, OSError) as error:
             logger.warning("no sign of life could be given: %s", error)

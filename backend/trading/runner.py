@@ -17,7 +17,7 @@ from market.selectors import latest_candles
 from trading import journal
 from trading.agents.integration import OUTAGES
 from trading.continuous import learn_everywhere
-from trading.heartbeat import Heart
+from trading.heartbeat import LOOP, Heart
 from trading.housekeeping import Housekeeper
 from trading.live import untold
 from trading.pipeline import Market, Pipeline, watched_markets
@@ -52,7 +52,7 @@ class Runner:
         self._not_before: dict[Market, float] = {}
         self._ready_until: dict[Market, float] = {}
         self._outages = 0
-        self._heart = Heart()
+        self._heart = Heart(LOOP)
         self._housekeeper = Housekeeper()
 
     def run(self) -> None:

@@ -38,6 +38,7 @@ from market.stream import (
 )
 from trading import journal
 from trading.agents.integration import OUTAGES
+from trading.heartbeat import STREAM, Heart
 from trading.live import Untold, newest_open, telling, told_until
 from trading.markets import Market, watched_markets
 from trading.pipeline import Pipeline
@@ -79,6 +80,7 @@ class Relay:
         self._observed_at: dict[Market, float] = {}
         self._watched_at = -WATCH_SECONDS
         self._outages = 0
+        self._heart = Heart(STREAM)
 
     def run(self) -> None:
         """Until it is stopped."""
@@ -86,6 +88,7 @@ class Relay:
             try:
                 self.turn()
                 self._outages = 0
+                self._heart.beat()
             except OUTAGES as error:
                 self._wait_for_the_database(error)
         for thread in self._threads:

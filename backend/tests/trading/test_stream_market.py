@@ -9,9 +9,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 
 import pytest
+import time_machine
+from django.core.management import CommandError, call_command
 
 from market.models import Candle
 from tests.market.servers.series import milliseconds
@@ -19,9 +22,12 @@ from tests.trading.exchange import MINUTE, SETTLED, START, Exchange
 from tests.trading.markets import market, running_account
 from trading import tasks
 from trading.feeds import LIVE, Feeds
+from trading.heartbeat import STREAM, beat
 from trading.live import LiveMarkets
 from trading.models import AgentState, AgentType, Message
 from trading.pipeline import Pipeline
+from trading.stop import Stop
+from trading.streaming import Relay
 
 BACKEND = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 90
@@ -94,6 +100,33 @@ def test_an_interval_without_a_symbol_is_one_clear_line(tmp_path: Path) -> None:
         output, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, output) == (1, "")
     assert re.fullmatch("CommandError: --interval needs --symbol.*\n", errors)
+
+
+def check() -> str:
+    call_command("stream_market", "--check", stdout=(told := StringIO()))
+    return told.getvalue()
+
+
+def test_it_is_checked_by_its_last_sign_of_life() -> None:
+    with time_machine.travel(datetime(2026, 1, 5, tzinfo=UTC), tick=False) as clock:
+        with pytest.raises(CommandError, match="stream_market is not at work"):
+            check()
+        beat(STREAM)
+        clock.shift(40)
+        assert check() == "at work 40 s ago\n"
+        clock.shift(40)
+        with pytest.raises(CommandError, match="stream_market was 80 s ago at work"):
+            check()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_gives_signs_of_life() -> None:
+    stop = Stop()
+    live = LiveMarkets(lambda symbol, interval, now: None, lambda symbol: None, 0.0, members=0)
+    relay = Relay(Pipeline(Feeds(LIVE, live), live=live), "ws://127.0.0.1:1", stop=stop)
+    relay.markets = lambda: stop.set() or []
+    relay.run()
+    assert check() == "at work 0 s ago\n"
 
 
 # --- Celery ----------------------------------------------------------------------------------------------------------

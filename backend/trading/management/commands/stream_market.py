@@ -5,10 +5,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management import BaseCommand, CommandError
 from django.core.management.base import CommandParser
+from redis.exceptions import RedisError
 
 from config.embedded import prepare_embedded_database
 from market.stream import INTERVALS
 from trading.feeds import LIVE, make_pipeline
+from trading.heartbeat import OLDEST_SECONDS, STREAM, beat_age
 from trading.management.accounts import symbol_of
 from trading.markets import Market
 from trading.pipeline import Pipeline
@@ -23,10 +25,14 @@ class Command(BaseCommand):
         parser.add_argument("--symbol", action="append", help="only this one, again for more; default: what is watched")
         parser.add_argument("--interval", choices=list(INTERVALS), help="with --symbol (default DEFAULT_INTERVAL)")
         parser.add_argument("--live", action="store_true", help="no market is played from a file: all are live")
+        parser.add_argument("--check", action="store_true", help="only look whether it is at work; fails if not")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["interval"] and not options["symbol"]:
             raise CommandError("--interval needs --symbol: each account that trades has an interval of its own")
+        if options["check"]:
+            self.check_life()
+            return
         prepare_embedded_database()
         stop = Stop()
         stop.on_signals()
@@ -39,6 +45,15 @@ class Command(BaseCommand):
         self.say("the stream is followed; Ctrl+C ends it")
         relay.run()
         self.say("the stream has ended; the next start asks for what was missed")
+
+    def check_life(self) -> None:
+        try:
+            age = beat_age(STREAM)
+        except (RedisError, OSError) as error:
+            raise CommandError(f"the cache cannot be reached: {error}") from error
+        if age is None or age > OLDEST_SECONDS:
+            raise CommandError(f"stream_market {'is not' if age is None else f'was {age:.0f} s ago'} at work")
+        self.say(f"at work {age:.0f} s ago")
 
     def say(self, text: str) -> None:
         self.stdout.write(text)
