@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 Make = Callable[[Recipe, pd.DataFrame, bool], Made]
 
 MOST_CANDLES = 100_000
-"""So many of the newest are learned from where a recipe names no number: ten weeks of minutes, decades of days. A
+"""So many of the newest are learned from where a recipe names no number: ten weeks of minutes, eleven years of hours. A
 forest takes two minutes and a gigabyte for them, and would go on growing with every candle that is kept.
 """
 

@@ -109,13 +109,13 @@ def check() -> str:
 
 def test_it_is_checked_by_its_last_sign_of_life() -> None:
     with time_machine.travel(datetime(2026, 1, 5, tzinfo=UTC), tick=False) as clock:
-        with pytest.raises(CommandError, match="stream_market is not at work"):
+        with pytest.raises(CommandError, match="no sign of life"):
             check()
         beat(STREAM)
         clock.shift(40)
-        assert check() == "at work 40 s ago\n"
+        assert check() == "stream_market is at work: its last sign of life was 40 s ago\n"
         clock.shift(40)
-        with pytest.raises(CommandError, match="stream_market was 80 s ago at work"):
+        with pytest.raises(CommandError, match="last sign of life 80 s ago"):
             check()
 
 
@@ -126,7 +126,7 @@ def test_it_gives_signs_of_life() -> None:
     relay = Relay(Pipeline(Feeds(LIVE, live), live=live), "ws://127.0.0.1:1", stop=stop)
     relay.markets = lambda: stop.set() or []
     relay.run()
-    assert check() == "at work 0 s ago\n"
+    assert check() == "stream_market is at work: its last sign of life was 0 s ago\n"
 
 
 # --- Celery ----------------------------------------------------------------------------------------------------------

@@ -51,9 +51,11 @@ class Command(BaseCommand):
             age = beat_age(STREAM)
         except (RedisError, OSError) as error:
             raise CommandError(f"the cache cannot be reached: {error}") from error
-        if age is None or age > OLDEST_SECONDS:
-            raise CommandError(f"stream_market {'is not' if age is None else f'was {age:.0f} s ago'} at work")
-        self.say(f"at work {age:.0f} s ago")
+        if age is None:
+            raise CommandError("stream_market has given no sign of life")
+        if age > OLDEST_SECONDS:
+            raise CommandError(f"stream_market gave its last sign of life {age:.0f} s ago")
+        self.say(f"stream_market is at work: its last sign of life was {age:.0f} s ago")
 
     def say(self, text: str) -> None:
         self.stdout.write(text)
