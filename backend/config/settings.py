@@ -221,8 +221,13 @@ LOGGING = {
     "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["stderr"], "level": ENVIRONMENT.log_level},
-    # Django's own handler would print each of its lines a second time.
-    "loggers": {"django": {"handlers": []}, "axes": {"level": "WARNING"}},
+    "loggers": {
+        # Django's own handler would print each of its lines a second time.
+        "django": {"handlers": []},
+        "axes": {"level": "WARNING"},
+        # It says that something is tried again, and not what. Who gives up says so.
+        "stamina": {"level": "ERROR"},
+    },
 }
 
 DEFAULT_SYMBOL = ENVIRONMENT.default_symbol

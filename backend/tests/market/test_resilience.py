@@ -70,6 +70,11 @@ def fails(subject: Guard, *errors: SourceError, attempts: int = 3) -> Asked:
     return asked
 
 
+def test_a_call_that_is_tried_again_writes_no_lines(caplog: pytest.LogCaptureFixture) -> None:
+    fails(guard(), DOWN)
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize(
     "error", [DOWN, GARBLED, RateLimited("bybit", "too often")], ids=lambda error: type(error).__name__
 )
