@@ -30,7 +30,7 @@ from engine.indicators import WINDOW
 
 if TYPE_CHECKING:
     from market.models import Symbol
-    from trading.pipeline import Market
+    from trading.agents.pipeline import Market
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -165,7 +165,7 @@ def measured(market: "Market", symbol: "Symbol", number: int, pause_seconds: flo
 def run(number: int, history: int, pause_seconds: float) -> bool:
     """Prints the phases and the verdict; whether the target is met."""
     from trading.models import Trade
-    from trading.runner import settle
+    from trading.runtime.loop import settle
 
     (market,) = prepared(1)
     symbol = trained_symbol(history)

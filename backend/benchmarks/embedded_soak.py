@@ -297,7 +297,7 @@ def inside(step: str, arguments: list[str]) -> None:
 def _seed(clients: str) -> None:
     from django.core.management import call_command
 
-    from trading.demo import demo_account
+    from trading.books.demo import demo_account
     from trading.models import TradingSettings
 
     call_command("migrate", verbosity=0)
@@ -320,7 +320,7 @@ def _counts() -> None:
 
 
 def _audit() -> None:
-    from trading.audit import differences
+    from trading.books.audit import differences
     from trading.models import Account
 
     print(json.dumps(list(differences(Account.objects.all()))))

@@ -253,7 +253,7 @@ def inside(step: str) -> None:
 def _seed() -> None:
     from django.core.management import call_command
 
-    from trading.demo import demo_account
+    from trading.books.demo import demo_account
 
     call_command("migrate", verbosity=0)
     for symbol, interval in FILES.items():
@@ -262,9 +262,9 @@ def _seed() -> None:
 
 
 def _play() -> None:
-    from trading.pipeline import watched_markets
-    from trading.replay_clock import ended
-    from trading.runner import Runner
+    from trading.agents.pipeline import watched_markets
+    from trading.live.replay_clock import ended
+    from trading.runtime.loop import Runner
 
     runner = Runner(0.0, say=print)
     while len(ended(markets := watched_markets(), runner.pipeline)) < len(markets):
@@ -275,9 +275,9 @@ def _play() -> None:
 
 def _left() -> None:
     """What is still to be done: markets with candles to play, and messages that wait for more than a price."""
+    from trading.agents.pipeline import Pipeline, watched_markets
+    from trading.live.replay_clock import ended
     from trading.models import Message
-    from trading.pipeline import Pipeline, watched_markets
-    from trading.replay_clock import ended
 
     markets, pipeline = watched_markets(), Pipeline()
     unfinished = set(markets) - set(ended(markets, pipeline))
@@ -329,7 +329,7 @@ def _books() -> None:
 
 
 def _audit() -> None:
-    from trading.audit import differences
+    from trading.books.audit import differences
     from trading.models import Account
 
     print(json.dumps(list(differences(Account.objects.all()))))
@@ -338,16 +338,16 @@ def _audit() -> None:
 def _duplicates() -> None:
     from config.celery import app
     from market.selectors import latest_candles
-    from trading.pipeline import watched_markets
+    from trading.agents.pipeline import watched_markets
 
     for _ in range(3):
         for task, queue in (("decide", "decisions"), ("execute", "execution"), ("watch_markets", "market")):
-            app.send_task(f"trading.tasks.{task}", queue=queue, retry=False)
+            app.send_task(f"trading.runtime.tasks.{task}", queue=queue, retry=False)
         for market in watched_markets():
             # The newest candle, and one that was told about long ago.
             for newest in latest_candles(market.symbol, market.interval, 5).index[[0, -1]]:
                 arguments = (market.symbol.pk, market.interval, newest.isoformat())
-                app.send_task("trading.tasks.observe_market", arguments, queue="market", retry=False)
+                app.send_task("trading.runtime.tasks.observe_market", arguments, queue="market", retry=False)
 
 
 def main() -> None:

@@ -16,8 +16,8 @@ from engine.orders import Action
 from engine.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from trading.agents.pipeline import Market
     from trading.models import Account
-    from trading.pipeline import Market
 
 INTERVAL, MINUTE = "1m", timedelta(minutes=1)
 SURE = 0.8
@@ -79,7 +79,7 @@ def empty_database() -> None:
 
 def made_markets(count: int) -> "list[Market]":
     from market.models import Symbol
-    from trading.pipeline import Market
+    from trading.agents.pipeline import Market
 
     tick = Decimal("0.01")
     rows = [Symbol(symbol=f"M{number:03}USDT", kind="crypto", price_tick=tick) for number in range(count)]
@@ -89,8 +89,8 @@ def made_markets(count: int) -> "list[Market]":
 def made_accounts(count: int, follows: "Sequence[Market]", prefix: str = "a", **settings: Any) -> "list[Account]":
     """Running accounts that trade all of these markets."""
     from accounts.models import User
+    from trading.books.accounts import follow, open_account, start_agents
     from trading.models import TradingSettings
-    from trading.services import follow, open_account, start_agents
 
     accounts = []
     for number in range(count):
@@ -107,7 +107,7 @@ def made_accounts(count: int, follows: "Sequence[Market]", prefix: str = "a", **
 
 def audited() -> None:
     """Raises BenchmarkError where the books do not add up."""
-    from trading.audit import differences
+    from trading.books.audit import differences
     from trading.models import Account
 
     if found := list(differences(Account.objects.all())):

@@ -47,7 +47,7 @@ from engine.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from market.sources.replay import ReplaySource
-    from trading.pipeline import Market, Pipeline
+    from trading.agents.pipeline import Market, Pipeline
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -89,7 +89,7 @@ def source() -> "ReplaySource":
 
 
 def known_pipeline() -> "Pipeline":
-    from trading.pipeline import Pipeline
+    from trading.agents.pipeline import Pipeline
 
     played = source()
     return Pipeline(sources=lambda symbol, interval: played, predictor=Known(says))  # type: ignore[arg-type]  # answers like a Predictor
@@ -107,7 +107,7 @@ def prepared(markets: int) -> "list[Market]":
 
 
 def in_the_loop(market: "Market", cycles: int) -> list[float]:
-    from trading.runner import settle
+    from trading.runtime.loop import settle
 
     pipeline = known_pipeline()
     settle()
@@ -127,7 +127,7 @@ def timed_turn(pipeline: "Pipeline", market: "Market") -> float:
 
 def with_celery(market: "Market", cycles: int, url: str) -> list[float]:
     from market.selectors import latest_candles
-    from trading.tasks import observe_market
+    from trading.runtime.tasks import observe_market
 
     times = []
     with listening(url, "traded") as wait, celery_worker():
@@ -167,8 +167,8 @@ def celery_worker() -> Iterator[None]:
 def be_a_worker() -> None:
     """A Celery worker as it is, but for the predictor and the candles."""
     from config.celery import app
-    from trading import tasks
     from trading.agents.decision_maker import DecisionMaker
+    from trading.runtime import tasks
 
     agents = tasks.pipeline()
     agents.sources = known_pipeline().sources

@@ -11,7 +11,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 app = Celery("photon")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks()
+app.autodiscover_tasks(["trading.runtime"])
 
 
 @task_postrun.connect
@@ -30,6 +30,6 @@ def keep_connection(state: str | None = None, **_: Any) -> None:
 @worker_before_create_process.connect
 def settle_before_fork(**_: Any) -> None:
     """Pages that no child has to look through for garbage stay shared with it."""
-    from trading.runner import settle  # not above: Django is set up by then
+    from trading.runtime.loop import settle  # not above: Django is set up by then
 
     settle()

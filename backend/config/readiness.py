@@ -48,7 +48,7 @@ def _beat() -> Finding:
     """Celery's beat has to be there; without Celery, the loop has to be where an account wants to trade."""
     from redis import RedisError
 
-    from trading.heartbeat import CELERY, LOOP, OLDEST_SECONDS, beat_age
+    from trading.runtime.heartbeat import CELERY, LOOP, OLDEST_SECONDS, beat_age
     from trading.selectors.agents import somebody_trades
 
     try:
@@ -67,8 +67,8 @@ def _beat() -> Finding:
 
 def _market_data() -> Finding:
     """One market that is late is its followers' trouble; when all of them are, it is the platform's."""
-    from trading.pipeline import watched_markets  # pandas, which a start need not wait for
-    from trading.staleness import is_late, newest_candles
+    from trading.agents.pipeline import watched_markets  # pandas, which a start need not wait for
+    from trading.live.staleness import is_late, newest_candles
 
     now = timezone.now()
     try:

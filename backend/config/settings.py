@@ -254,11 +254,11 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_SOFT_TIME_LIMIT, CELERY_TASK_TIME_LIMIT = 50, 60
 CELERY_TASK_DEFAULT_QUEUE = "market"
 CELERY_TASK_ROUTES = {
-    "trading.tasks.decide": {"queue": "decisions"},
-    "trading.tasks.execute": {"queue": "execution"},
-    "trading.tasks.train_model": {"queue": "learning"},
-    "trading.tasks.train_what_was_asked_for": {"queue": "learning"},
-    "trading.tasks.learn_as_it_goes": {"queue": "learning"},
+    "trading.runtime.tasks.decide": {"queue": "decisions"},
+    "trading.runtime.tasks.execute": {"queue": "execution"},
+    "trading.runtime.tasks.train_model": {"queue": "learning"},
+    "trading.runtime.tasks.train_what_was_asked_for": {"queue": "learning"},
+    "trading.runtime.tasks.learn_as_it_goes": {"queue": "learning"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # config.celery closes connections when they have to be.
@@ -270,7 +270,7 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 # Each entry expires before the next one of its kind: after an outage there is no heap of them to work off.
 _SWEEP_SECONDS = 2.0
 CELERY_BEAT_SCHEDULE = {
-    name: {"task": f"trading.tasks.{name}", "schedule": seconds, "options": {"expires": max(seconds, 1.0)}}
+    name: {"task": f"trading.runtime.tasks.{name}", "schedule": seconds, "options": {"expires": max(seconds, 1.0)}}
     for name, seconds in {
         "watch_markets": ENVIRONMENT.market_poll_seconds,
         "decide": _SWEEP_SECONDS,

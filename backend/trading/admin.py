@@ -12,7 +12,7 @@ from django.utils.html import format_html, format_html_join
 
 from accounts.selectors import user_by_email
 from market.models import Symbol
-from trading.agents.integration import Requeued, requeue
+from trading.messages.adapter import Requeued, requeue
 from trading.models import (
     Account,
     AgentLog,
@@ -127,7 +127,7 @@ class TradingSettingsAdmin(BookAdmin):
         return bool(request.user.has_perm("trading.change_tradingsettings"))
 
     def save_model(self, request: HttpRequest, obj: TradingSettings, form: Any, change: bool) -> None:
-        from trading.preferences import change_settings
+        from trading.books.preferences import change_settings
 
         change_settings(obj.account, form.changes)
 

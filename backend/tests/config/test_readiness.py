@@ -11,9 +11,9 @@ from market.models import SourceState
 from market.services import store_candles
 from tests.markets import random_candles
 from tests.trading.markets import market, running_account
-from trading import heartbeat
-from trading.heartbeat import CELERY, LOOP, beat
-from trading.services import stop_agents
+from trading.books.accounts import stop_agents
+from trading.runtime import heartbeat
+from trading.runtime.heartbeat import CELERY, LOOP, beat
 from web.health import Finding
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_passwords")]

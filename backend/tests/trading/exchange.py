@@ -95,7 +95,7 @@ class Exchange:
         return BybitSource("spot", self.rest.url, line)
 
     def fetch(self) -> Callable[[Symbol, str, datetime], None]:
-        """As trading.feeds.keep_up, from this exchange alone."""
+        """As trading.live.feeds.keep_up, from this exchange alone."""
         asked = partial(choice.fetch, sources=[self.source()])
 
         def keep_up(symbol: Symbol, interval: str, now: datetime) -> None:

@@ -19,7 +19,7 @@ from learning.models import ModelVersion, Promotion, ShadowAnswer, TrainingTask
 from market.models import Symbol
 from market.services import add_symbol
 from tests.trading.api.books import Book, book, make_position
-from trading.agents.integration import MOST_ATTEMPTS, DjangoAgentAdapter, Handled, requeue
+from trading.messages.adapter import MOST_ATTEMPTS, DjangoAgentAdapter, Handled, requeue
 from trading.models import (
     Account,
     AgentLog,

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from tests.kept import Rows, made_once
 from tests.trading.markets import play_real_candles
-from trading.audit import differences
+from trading.books.audit import differences
 from trading.models import Account, CashEntry, Decision, Message, Position, Trade
 
 pytestmark = pytest.mark.django_db

@@ -12,9 +12,10 @@ from tests.engine.test_replay import moody_probabilities
 from tests.markets import real_candles
 from tests.trading.markets import PlayedSource, market, pipeline, running_account, told
 from tests.trading.test_parity import HISTORY, PLAYED, SETTINGS, assert_same_books, replayed
-from trading import desk, journal
-from trading.agents import decision_maker, execution_agent, integration
-from trading.audit import differences
+from trading.agents import decision_maker, execution_agent, journal
+from trading.books import session as desk
+from trading.books.audit import differences
+from trading.messages import adapter as integration
 from trading.models import Account, Message
 
 STEPS: list[tuple[Any, str]] = [

@@ -9,9 +9,9 @@ import pytest
 from market.errors import SourceDown
 from market.models import Symbol
 from market.sources.base import Price
-from trading import quotes
-from trading.crew import Crew
-from trading.quotes import LiveQuotes
+from trading.live import quotes
+from trading.live.quotes import LiveQuotes
+from trading.live.thread_pool import Crew
 
 NOW = datetime(2024, 3, 6, 12, tzinfo=UTC)
 PATIENCE_SECONDS = 10.0

@@ -9,10 +9,10 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, Ou
 from accounts.models import User
 from accounts.tokens import issue_tokens, revoke_token
 from tests.api import make_user
-from trading import housekeeping
-from trading.housekeeping import Housekeeper, forget_answers, provision_all, tidy
+from trading.books.accounts import WATCH_LIST, open_account
 from trading.models import Account, AgentState, Follow, IdempotentAnswer
-from trading.services import WATCH_LIST, open_account
+from trading.runtime import housekeeping
+from trading.runtime.housekeeping import Housekeeper, forget_answers, provision_all, tidy
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_passwords")]
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -20,17 +20,17 @@ from tests.market.servers.series import frame_of
 from tests.markets import random_candles
 from tests.trading.exchange import MINUTE, SETTLED, START, Exchange
 from tests.trading.markets import running_account
-from trading import on_demand
-from trading import runner as runner_module
-from trading.by_hand import price_now
-from trading.feeds import AUTO, FILES, LIVE, Feeds, PlayedMarket, keep_up, make_pipeline
-from trading.live import REVIEW, LiveFeed, LiveMarkets, is_overdue, newest_open, next_close, told_until
-from trading.markets import Market
+from trading.agents import on_demand
+from trading.agents.manual_orders import price_now
+from trading.agents.pipeline import Pipeline
+from trading.books.accounts import pause_agents, start_agents
+from trading.live.candles import REVIEW, LiveFeed, LiveMarkets, is_overdue, newest_open, next_close, told_until
+from trading.live.feeds import AUTO, FILES, LIVE, Feeds, PlayedMarket, keep_up, make_pipeline
+from trading.live.refresh import request_refresh
+from trading.live.watched import Market
 from trading.models import AgentLog, AgentState, AgentType, Decision, Message, RefreshRequest, Trade
-from trading.pipeline import Pipeline
-from trading.refresh import request_refresh
-from trading.runner import Runner
-from trading.services import pause_agents, start_agents
+from trading.runtime import loop as runner_module
+from trading.runtime.loop import Runner
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick_passwords")]
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from market.models import Symbol
 from market.services import add_symbol
 from tests.trading.markets import running_account
-from trading.agents.integration import MOST_ATTEMPTS, DjangoAgentAdapter, Handled
+from trading.messages.adapter import MOST_ATTEMPTS, DjangoAgentAdapter, Handled
 from trading.models import Account, AgentType, Message
 
 pytestmark = pytest.mark.django_db(transaction=True)

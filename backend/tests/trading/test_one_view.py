@@ -15,10 +15,10 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.models import F
 from django.db.utils import DatabaseError
-from trading.audit import differences
-from trading.demo import demo_account
+from trading.books.audit import differences
+from trading.books.demo import demo_account
 from trading.models import Account, CashEntry
-from trading.one_view import one_view
+from trading.books.consistent_read import one_view
 call_command("migrate", verbosity=0)
 demo_account("view@example.com", ["GOOG"], "1d")
 account = Account.objects.get()

@@ -6,8 +6,8 @@ from django.utils import timezone
 
 from tests.markets import random_candles
 from tests.trading.markets import PlayedSource, market, pipeline, running_account, told
-from trading.agents.integration import MOST_ATTEMPTS
-from trading.audit import differences
+from trading.books.audit import differences
+from trading.messages.adapter import MOST_ATTEMPTS
 from trading.models import Account, Decision, Message
 
 HISTORY = 60

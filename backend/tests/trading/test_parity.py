@@ -14,7 +14,7 @@ from market.instruments import stored_instrument
 from tests.engine.test_replay import moody_probabilities
 from tests.markets import real_candles
 from tests.trading.markets import CASH, PlayedSource, market, pipeline, running_account, told
-from trading.desk import limits_of, policy_of
+from trading.books.session import limits_of, policy_of
 from trading.models import Account, CashEntry, Decision, Message, Position, Trade, TradingSettings
 
 HISTORY, PLAYED = WINDOW, 120

@@ -16,9 +16,9 @@ REFUSALS = {"insufficient_cash", "exceeds_position", "no_position", "position_li
 EXPECTED = {"closed", "PositionClosed", "NoPrice", "placed"} | REFUSALS
 SEED = """
 from django.core.management import call_command
-from trading.demo import demo_account
-from trading.pipeline import Pipeline, watched_markets
-from trading.trainer import train, wanted_models
+from trading.books.demo import demo_account
+from trading.agents.pipeline import Pipeline, watched_markets
+from trading.training.trainer import train, wanted_models
 call_command("migrate", verbosity=0)
 for number in range(2):
     demo_account(f"demo{number}@example.com", ["GOOG", "IBM"], "1d")
@@ -28,8 +28,8 @@ for market in watched_markets():
         train(market, name)
 """
 PLAY = """
-from trading.pipeline import Pipeline, watched_markets
-from trading.trainer import warm_up
+from trading.agents.pipeline import Pipeline, watched_markets
+from trading.training.trainer import warm_up
 pipeline = Pipeline()
 for market in watched_markets():
     warm_up(market, pipeline.predictor)
@@ -44,9 +44,9 @@ from tests.trading.crowd import race
 race(*map(int, sys.argv[1:]))
 """
 COUNT = """
-from trading.audit import differences
+from trading.books.audit import differences
 from trading.models import Account, Decision, Message, Trade
-from trading.pipeline import Pipeline
+from trading.agents.pipeline import Pipeline
 Pipeline().drain()
 snapshots = Message.objects.filter(type="MARKET_SNAPSHOT").count()
 print(*differences(Account.objects.all()), sep="\\n", file=sys.stderr, end="")

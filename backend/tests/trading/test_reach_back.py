@@ -26,13 +26,13 @@ from tests.files import on_disk
 from tests.market.known_source import KnownSource
 from tests.markets import random_candles
 from tests.trading.markets import running_account
-from trading import tasks
-from trading import trainer as trainer_module
 from trading.agents.market_monitor import TICK_CANDLES
-from trading.feeds import FILES, LIVE, keep_up, make_pipeline, reach_back
+from trading.live.feeds import FILES, LIVE, keep_up, make_pipeline, reach_back
+from trading.live.watched import Market
 from trading.management.commands import train_model
-from trading.markets import Market
-from trading.trainer import Trainer, recipe_for, train_requested
+from trading.runtime import tasks
+from trading.training import trainer as trainer_module
+from trading.training.trainer import Trainer, recipe_for, train_requested
 
 __all__ = ["on_disk"]
 

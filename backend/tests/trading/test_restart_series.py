@@ -18,7 +18,7 @@ from tests.market.servers.http import SetClock
 from tests.market.servers.series import Series
 from tests.market.servers.yahoo import YahooServer
 from tests.trading.api.books import make_position
-from trading.services import open_account
+from trading.books.accounts import open_account
 
 pytestmark = pytest.mark.django_db
 

@@ -10,10 +10,10 @@ from django.db import connection, transaction
 from market.models import Symbol
 from tests.trading.markets import running_account
 from tests.waiting import in_a_thread, until_it_waits
-from trading.desk import Desk, locked_desks
+from trading.books.accounts import set_active, stop_agents, unfollow
+from trading.books.preferences import change_settings
+from trading.books.session import Desk, locked_desks
 from trading.models import Account, TradingSettings
-from trading.preferences import change_settings
-from trading.services import set_active, stop_agents, unfollow
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

@@ -17,10 +17,10 @@ from market.services import add_symbol, store_candles
 from tests.files import on_disk
 from tests.markets import random_candles
 from tests.trading.markets import market, running_account
-from trading import trainer as trainer_module
 from trading.management.commands import train_model
 from trading.models import AgentLog
-from trading.trainer import Trainer, recipe_for, train_requested
+from trading.training import trainer as trainer_module
+from trading.training.trainer import Trainer, recipe_for, train_requested
 
 __all__ = ["on_disk"]
 

@@ -7,10 +7,10 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 
 from market.services import add_symbol
-from trading import wake
-from trading.agents.integration import DjangoAgentAdapter
+from trading.messages import wake
+from trading.messages.adapter import DjangoAgentAdapter
+from trading.messages.wake import Waker
 from trading.models import AgentType, Message
-from trading.wake import Waker
 
 
 class Broker:
@@ -51,7 +51,7 @@ def test_a_message_wakes_its_recipient_once_it_is_committed(broker: Broker) -> N
     with transaction.atomic():
         send(waker, "one")
         assert broker.sent == []
-    assert broker.sent == [("trading.tasks.decide", "decisions")]
+    assert broker.sent == [("trading.runtime.tasks.decide", "decisions")]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -60,7 +60,7 @@ def test_a_broker_that_is_away_costs_no_message_and_one_line(
 ) -> None:
     broker.away, waker = True, Waker()
     monkeypatch.setattr(wake, "PAUSE_SECONDS", 0.0)
-    with caplog.at_level(logging.WARNING, logger="trading.wake"):
+    with caplog.at_level(logging.WARNING, logger="trading.messages.wake"):
         send(waker, "one")
         send(waker, "two")
     assert Message.objects.filter(processed_at=None).count() == 2
@@ -69,7 +69,7 @@ def test_a_broker_that_is_away_costs_no_message_and_one_line(
     ]
     broker.away = False
     send(waker, "three")
-    assert broker.sent == [("trading.tasks.decide", "decisions")]
+    assert broker.sent == [("trading.runtime.tasks.decide", "decisions")]
 
 
 def test_nobody_waits_for_a_broker_that_has_just_been_away(broker: Broker) -> None:

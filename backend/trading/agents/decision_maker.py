@@ -14,12 +14,12 @@ from learning.reasons import Explained, explained, reasons_of
 from learning.rule_based import rule_answer
 from learning.serving import Answer, Predictor
 from market.statements import Inserted, WithKey, among
-from trading import journal
-from trading.agents.integration import DjangoAgentAdapter, Handled
-from trading.desk import Desk, desks_of, locked_desks, save_accounts
-from trading.fallback import FallbackNotes
+from trading.agents import journal
+from trading.agents.fallback import FallbackNotes
+from trading.agents.protection import enforce
+from trading.books.session import Desk, desks_of, locked_desks, save_accounts
+from trading.messages.adapter import DjangoAgentAdapter, Handled
 from trading.models import Account, AgentType, Decision, EquityPoint, Message, TradingSettings
-from trading.protection import enforce
 
 DECISIONS = Inserted(Decision)
 

@@ -14,9 +14,9 @@ from market.instruments import stored_instrument
 from market.models import Symbol
 from market.sources.replay import Price
 from market.statements import update_alike
-from trading import journal
-from trading.agents.integration import DjangoAgentAdapter, Handled
-from trading.desk import Desk, decided_desks, price_age, save_accounts
+from trading.agents import journal
+from trading.books.session import Desk, decided_desks, price_age, save_accounts
+from trading.messages.adapter import DjangoAgentAdapter, Handled
 from trading.models import Account, AgentType, Decision, Message
 
 FAILURE = "error"

@@ -18,7 +18,7 @@ from market.services import store_candles
 from market.sessions import times_of
 from market.sources.replay import ReplaySource
 from market.window import CandleWindow
-from trading.agents.integration import DjangoAgentAdapter
+from trading.messages.adapter import DjangoAgentAdapter
 from trading.models import AgentType, Message
 
 Facts = Mapping[str, Any]

@@ -18,7 +18,7 @@ from engine.candles import INTERVALS
 from market.models import Candle
 from trading.api.books import BookList, BookMixin, SymbolFilters
 from trading.api.inputs import IdField, SymbolQuery, body, query
-from trading.refresh import refresh_rows, request_refresh
+from trading.live.refresh import refresh_rows, request_refresh
 from trading.selectors import market_data as selectors
 from trading.selectors.market_data import closing_time, newest_time
 from trading.selectors.symbols import followed_symbols, meant_symbol

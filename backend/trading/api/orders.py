@@ -14,13 +14,13 @@ from engine.orders import Action, Code, Refusal
 from market.errors import SymbolError
 from market.models import Symbol
 from market.symbols import parse_symbol
+from trading.agents.manual_orders import Ticket, order_once
 from trading.api.books import BookMixin
 from trading.api.inputs import TextField, body
 from trading.api.numbers import DIGITS, PLACES, AmountField, ExactField
 from trading.api.positions import AccountSerializer, PositionSerializer
 from trading.api.trades import SIDES, TradeSerializer
-from trading.by_hand import Ticket, order_once
-from trading.idempotency import Answer, Once
+from trading.books.idempotency import Answer, Once
 from trading.models import Account, Trade
 from trading.selectors.portfolio import value_of
 from trading.selectors.positions import open_positions

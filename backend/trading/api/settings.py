@@ -14,8 +14,8 @@ from engine.candles import INTERVALS
 from learning.recipes import Algorithm
 from trading.api.books import BookMixin
 from trading.api.inputs import StrictNumberField, TextField, TrueOrFalseField, WholeNumberField, checked
+from trading.books.preferences import AlreadyTraded, NotFollowed, change_settings
 from trading.models import RISK_LEVELS, TradingSettings
-from trading.preferences import AlreadyTraded, NotFollowed, change_settings
 from trading.selectors.settings import FIXED, shown_settings
 from web.errors import Conflict
 

@@ -13,9 +13,9 @@ from market.errors import SymbolError
 from market.symbols import Kind
 from trading.api.books import BookMixin
 from trading.api.inputs import TextField, TrueOrFalseField, body
+from trading.books.accounts import TooManySymbols, follow_named, set_active, unfollow
 from trading.models import Follow
 from trading.selectors.symbols import follows
-from trading.services import TooManySymbols, follow_named, set_active, unfollow
 from web.errors import Conflict
 from web.filters import LARGEST_ID
 

@@ -8,8 +8,8 @@ from accounts.selectors import user_by_email
 from market.errors import SymbolError
 from market.models import Symbol
 from market.services import add_symbol
+from trading.books.accounts import open_account
 from trading.models import Account
-from trading.services import open_account
 
 LONGEST_SECONDS = 31 * 24 * 60 * 60
 

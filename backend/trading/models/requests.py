@@ -20,7 +20,7 @@ class RefreshRequest(models.Model):
 
     class Meta:
         indexes = [
-            # What `trading.refresh` looks for in every round.
+            # What `trading.live.refresh` looks for in every round.
             models.Index(
                 fields=["symbol", "interval"], name="trading_refresh_waiting", condition=Q(looked_at__isnull=True)
             ),

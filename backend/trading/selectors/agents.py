@@ -8,7 +8,8 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from market.source_states import source_states
-from trading.markets import Market
+from trading.live.staleness import is_late, newest_candles
+from trading.live.watched import Market
 from trading.models import (
     Account,
     AgentLog,
@@ -22,7 +23,6 @@ from trading.models import (
 )
 from trading.selectors.decisions import decisions_of
 from trading.selectors.symbols import followed_symbols
-from trading.staleness import is_late, newest_candles
 
 LOG_LINES = RECENT = 10
 ORDER = list(AgentType.values)

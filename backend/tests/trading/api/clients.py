@@ -5,8 +5,8 @@ import pytest
 from accounts.models import User
 from tests.api import api_client, make_user
 from tests.trading.api.markets import Played, playing
+from trading.books.accounts import open_account
 from trading.models import Account
-from trading.services import open_account
 
 
 @pytest.fixture(autouse=True)

@@ -13,9 +13,9 @@ from market.models import Symbol
 from market.services import add_symbol
 from tests.markets import made_candles, random_walk
 from tests.trading.markets import PlayedSource, ToldPredictor, pipeline, told
-from trading import on_demand
+from trading.agents import on_demand
+from trading.agents.pipeline import Market, Pipeline
 from trading.models import Account
-from trading.pipeline import Market, Pipeline
 
 API = "/api/trading/"
 PLAYED = 60

@@ -4,8 +4,8 @@ from accounts.models import User
 from market.services import add_symbol
 from tests.api import make_user, problem
 from tests.trading.api.markets import API, account_of, body, results
+from trading.books.accounts import start_agents
 from trading.models import Account, Follow, Message
-from trading.services import start_agents
 
 MESSAGES = API + "messages/"
 KEYS = ["id", "timestamp", "to", "type", "payload", "caused_by", "correlation_id", "processed_at", "status", "from"]

@@ -12,9 +12,9 @@ from tests.api import problem
 from tests.markets import random_candles
 from tests.trading.api.markets import API, body, results
 from tests.trading.api.test_api_settings import version
-from trading import trainer
 from trading.models import Follow
-from trading.trainer import recipe_for, train_requested
+from trading.training import trainer
+from trading.training.trainer import recipe_for, train_requested
 
 MODELS = API + "models/"
 TRAIN = MODELS + "train/"

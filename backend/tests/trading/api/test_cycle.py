@@ -4,8 +4,8 @@ from market.models import Symbol
 from tests.api import problem
 from tests.trading.api.markets import API, account_of, body
 from tests.trading.api.test_agents import books_add_up
+from trading.books.accounts import start_agents
 from trading.models import Decision, Follow, Message
-from trading.services import start_agents
 
 CYCLE, LATEST = API + "run-cycle/", API + "market/latest/"
 

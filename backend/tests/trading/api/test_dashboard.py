@@ -8,8 +8,8 @@ from market.services import add_symbol, store_candles
 from tests.api import problem
 from tests.markets import made_candles, real_candles
 from tests.trading.api.books import NOON, Book, make_trade
+from trading.books.accounts import follow, start_agents
 from trading.models import AgentState, Follow
-from trading.services import follow, start_agents
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_passwords", "unthrottled")]
 DASHBOARD = "/api/trading/dashboard/"

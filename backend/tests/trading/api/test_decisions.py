@@ -8,8 +8,8 @@ from engine.features import FEATURES
 from tests.api import make_user, problem
 from tests.trading.api.books import NOON, Book, hours, make_decision
 from tests.trading.api.markets import NONSENSE
+from trading.books.accounts import open_account
 from trading.models import Decision, Message
-from trading.services import open_account
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_passwords", "unthrottled")]
 DECISIONS = "/api/trading/decisions/"

@@ -8,7 +8,7 @@ from django.db import connection
 
 from tests.api import api_client, make_user, problem
 from tests.trading.api.books import Book
-from trading.audit import differences
+from trading.books.audit import differences
 from trading.models import Account, AgentLog, IdempotentAnswer, Message, Order, Position, Trade, TradingSettings
 
 pytestmark = pytest.mark.django_db

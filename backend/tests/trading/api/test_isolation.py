@@ -14,8 +14,8 @@ from market.models import Candle, Symbol
 from market.services import add_symbol
 from tests.api import api_client, make_user
 from tests.trading.api.books import NOON, make_decision, make_position, make_trade
+from trading.books.accounts import follow, open_account
 from trading.models import Account, AgentLog, AgentType, EquityPoint, Message, RefreshRequest
-from trading.services import follow, open_account
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_passwords", "unthrottled")]
 

@@ -5,7 +5,7 @@ import pytest
 from tests.api import api_client, make_user, problem
 from tests.trading.api.books import NOON, Book, hours, make_position
 from tests.trading.api.markets import NONSENSE
-from trading.audit import differences
+from trading.books.audit import differences
 from trading.models import Account, Order, Position, Trade, TradingSettings
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_passwords", "unthrottled")]

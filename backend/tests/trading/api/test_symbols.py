@@ -7,10 +7,10 @@ from market.models import Symbol
 from tests.api import make_user, problem, register
 from tests.trading.api.markets import API, NONSENSE, account_of, body, results
 from trading.agents.decision_maker import concerned_accounts
-from trading.desk import Desk, locked_desks
+from trading.agents.pipeline import watched_markets
+from trading.books.accounts import MOST_SYMBOLS, WATCH_LIST, start_agents
+from trading.books.session import Desk, locked_desks
 from trading.models import AgentState, CashEntry, Decision, Follow, Message, TradingSettings
-from trading.pipeline import watched_markets
-from trading.services import MOST_SYMBOLS, WATCH_LIST, start_agents
 
 SYMBOLS = API + "symbols/"
 KEYS = {"id", "symbol", "name", "kind", "source", "is_active", "created_at", "updated_at"}
@@ -37,7 +37,7 @@ def test_no_half_made_user_is_left(monkeypatch: pytest.MonkeyPatch):
     def fail(_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("trading.services.add_default_symbols", fail)
+    monkeypatch.setattr("trading.books.accounts.add_default_symbols", fail)
     with pytest.raises(ZeroDivisionError):
         register("ada@example.com")
     assert not User.objects.exists()

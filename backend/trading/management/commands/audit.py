@@ -6,7 +6,7 @@ from django.core.management import BaseCommand, CommandError
 from django.core.management.base import CommandParser
 
 from config.embedded import prepare_embedded_database
-from trading.audit import differences
+from trading.books.audit import differences
 from trading.management.accounts import account_of
 from trading.models import Account, Decision, Trade
 

@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from trading.heartbeat import CELERY, OLDEST_SECONDS, beat_age
+from trading.runtime.heartbeat import CELERY, OLDEST_SECONDS, beat_age
 
 QUEUES = ("market", "decisions", "execution", "learning")
 WAIT_SECONDS = 2.0

@@ -6,9 +6,9 @@ from django.core.management import BaseCommand
 from django.core.management.base import CommandParser
 
 from config.embedded import prepare_embedded_database
-from trading.feeds import LIVE, make_pipeline
+from trading.live.feeds import LIVE, make_pipeline
 from trading.management.accounts import seconds
-from trading.runner import Runner
+from trading.runtime.loop import Runner
 
 
 class Command(BaseCommand):

@@ -6,8 +6,8 @@ from django.core.management import BaseCommand
 from django.core.management.base import CommandParser
 
 from config.embedded import prepare_embedded_database
+from trading.books.accounts import start_agents
 from trading.management.accounts import account_of
-from trading.services import start_agents
 
 
 class Command(BaseCommand):

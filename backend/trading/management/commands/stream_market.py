@@ -9,13 +9,13 @@ from redis.exceptions import RedisError
 
 from config.embedded import prepare_embedded_database
 from market.stream import INTERVALS
-from trading.feeds import LIVE, make_pipeline
-from trading.heartbeat import OLDEST_SECONDS, STREAM, beat_age
+from trading.agents.pipeline import Pipeline
+from trading.live.feeds import LIVE, make_pipeline
+from trading.live.streaming import Relay
+from trading.live.watched import Market
 from trading.management.accounts import symbol_of
-from trading.markets import Market
-from trading.pipeline import Pipeline
-from trading.stop import Stop
-from trading.streaming import Relay
+from trading.runtime.heartbeat import OLDEST_SECONDS, STREAM, beat_age
+from trading.runtime.stop import Stop
 
 
 class Command(BaseCommand):
@@ -65,7 +65,7 @@ class Command(BaseCommand):
 def streaming_pipeline(mode: str | None) -> Pipeline:
     """The Market Monitor of this process, which wakes the workers where there are workers."""
     if settings.REDIS_URL:
-        from trading.tasks import pipeline_of  # Celery takes half a second to import
+        from trading.runtime.tasks import pipeline_of  # Celery takes half a second to import
 
         return pipeline_of(mode)
     return make_pipeline(mode)

@@ -8,8 +8,8 @@ from django.core.management.base import CommandParser
 
 from config.embedded import prepare_embedded_database
 from market.errors import MarketError
-from trading.cycle import Cycle, prepared, run_cycle, trading
-from trading.feeds import make_pipeline
+from trading.agents.cycle import Cycle, prepared, run_cycle, trading
+from trading.live.feeds import make_pipeline
 from trading.management.accounts import account_of, seconds, symbol_of
 
 

@@ -8,10 +8,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from market.models import Symbol
+from trading.books.accounts import pause_agents, start_agents, stop_agents, wait_for_agents
 from trading.models import Account, CashEntry, EquityPoint, Order, TradingSettings
 from trading.selectors.settings import COLUMNS
 from trading.selectors.symbols import followed_symbols
-from trading.services import pause_agents, start_agents, stop_agents, wait_for_agents
 
 STATUS = {
     TradingSettings.Status.RUNNING: start_agents,

@@ -24,10 +24,10 @@ from market.selectors import candle_frame, newest_depth, staleness
 from market.services import hold
 from market.sessions import moment, session_of
 from market.sources.base import Price
-from trading.crew import Crew
-from trading.markets import Market
+from trading.live.quotes import Ask, LiveQuotes
+from trading.live.thread_pool import Crew
+from trading.live.watched import Market
 from trading.models import Message
-from trading.quotes import Ask, LiveQuotes
 
 Fetch = Callable[[Symbol, str, datetime], object]
 """Stores what has closed until then and is not known yet. Raises MarketError."""

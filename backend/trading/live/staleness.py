@@ -10,8 +10,8 @@ from django.db.models import OuterRef, Subquery
 
 from engine.candles import interval_length
 from market.models import Candle, Symbol
-from trading import journal
-from trading.markets import Market
+from trading.agents import journal
+from trading.live.watched import Market
 
 # A candle may come late once; three missing in a row are an outage of the source or a closed market.
 LATE_CANDLES = 3

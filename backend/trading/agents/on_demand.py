@@ -11,13 +11,13 @@ from django.utils import timezone
 from engine.snapshot import Snapshot
 from market.errors import MarketError
 from market.models import Symbol
+from trading.agents.pipeline import Market, Pipeline, watched_markets
 from trading.errors import NotNow
-from trading.feeds import make_pipeline
+from trading.live.feeds import make_pipeline
+from trading.live.replay_clock import due
 from trading.models import Account, Decision, Message
-from trading.pipeline import Market, Pipeline, watched_markets
-from trading.replay_clock import due
 from trading.selectors.market_data import latest_snapshot
-from trading.trainer import warm_up
+from trading.training.trainer import warm_up
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def agents() -> Pipeline:
     if _given:
         return _given[-1]
     if settings.REDIS_URL:
-        from trading.tasks import pipeline  # these wake the workers; Celery takes half a second to import
+        from trading.runtime.tasks import pipeline  # these wake the workers; Celery takes half a second to import
 
         return pipeline()
     return _own_agents()

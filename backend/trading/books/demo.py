@@ -10,8 +10,8 @@ from accounts.models import User
 from accounts.selectors import user_by_email
 from market.models import Symbol
 from market.services import add_symbol
+from trading.books.accounts import follow, open_account, start_agents
 from trading.models import Account, Follow, TradingSettings
-from trading.services import follow, open_account, start_agents
 
 EMAIL = "demo@photon.local"
 LIVE_EMAIL = "live@photon.local"

@@ -36,13 +36,13 @@ from market.stream import (
     Series,
     Tick,
 )
-from trading import journal
-from trading.agents.integration import OUTAGES
-from trading.heartbeat import STREAM, Heart
-from trading.live import Untold, newest_open, telling, told_until
-from trading.markets import Market, watched_markets
-from trading.pipeline import Pipeline
-from trading.stop import Stop
+from trading.agents import journal
+from trading.agents.pipeline import Pipeline
+from trading.live.candles import Untold, newest_open, telling, told_until
+from trading.live.watched import Market, watched_markets
+from trading.messages.adapter import OUTAGES
+from trading.runtime.heartbeat import STREAM, Heart
+from trading.runtime.stop import Stop
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from learning.models import ModelVersion
 from market import errors
 from market.models import Symbol
 from market.statements import Inserted, among, execute
-from trading.desk import Desk
+from trading.books.session import Desk
 from trading.models import (
     Account,
     AgentLog,

@@ -19,11 +19,11 @@ from market.errors import MarketError
 from market.instruments import stored_instrument
 from market.models import Candle, Symbol
 from market.sources.replay import Price
-from trading import journal, on_demand
-from trading.agents.integration import DjangoAgentAdapter
-from trading.desk import Desk, desks_of, price_age, save_accounts
+from trading.agents import journal, on_demand
+from trading.books.idempotency import Answer, Once
+from trading.books.session import Desk, desks_of, price_age, save_accounts
 from trading.errors import NoPrice, PositionClosed
-from trading.idempotency import Answer, Once
+from trading.messages.adapter import DjangoAgentAdapter
 from trading.models import Account, AgentType, Message, Position, Trade
 
 Outcome = Trade | Refusal

@@ -17,9 +17,9 @@ EXPIRES_SECONDS = 60
 PAUSE_SECONDS = 5.0
 
 WORK: dict[str, tuple[str, str]] = {
-    AgentType.MARKET_MONITOR: ("trading.tasks.watch_markets", "market"),
-    AgentType.DECISION_MAKER: ("trading.tasks.decide", "decisions"),
-    AgentType.EXECUTION: ("trading.tasks.execute", "execution"),
+    AgentType.MARKET_MONITOR: ("trading.runtime.tasks.watch_markets", "market"),
+    AgentType.DECISION_MAKER: ("trading.runtime.tasks.decide", "decisions"),
+    AgentType.EXECUTION: ("trading.runtime.tasks.execute", "execution"),
 }
 
 

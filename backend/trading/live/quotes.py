@@ -7,7 +7,7 @@ from functools import partial
 
 from market.models import Symbol
 from market.sources.base import Price
-from trading.crew import Crew
+from trading.live.thread_pool import Crew
 
 Ask = Callable[[Symbol], Price]
 

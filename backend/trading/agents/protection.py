@@ -9,8 +9,8 @@ from engine.replay import protective_order
 from engine.risk import Rules
 from engine.snapshot import Snapshot
 from market.instruments import stored_instrument
-from trading import journal
-from trading.desk import Desk
+from trading.agents import journal
+from trading.books.session import Desk
 from trading.models import AgentType, Message
 
 

@@ -9,9 +9,9 @@ from django.db.models.functions import Coalesce
 
 from engine.ledger import Book, LedgerError, apply
 from engine.orders import ZERO, Action, Fill, Order, Reason
+from trading.books.consistent_read import one_view
 from trading.models import Account, CashEntry, Decision, Message, Position, Trade
 from trading.models import Order as OrderRow
-from trading.one_view import one_view
 
 Differences = Iterator[str]
 

@@ -8,7 +8,7 @@ from accounts.models import User
 
 
 def connect() -> None:
-    post_save.connect(provide, sender=User, dispatch_uid="trading.provisioning")
+    post_save.connect(provide, sender=User, dispatch_uid="trading.books.provisioning")
 
 
 def provide(instance: User, created: bool, raw: bool, **_: Any) -> None:
@@ -16,6 +16,6 @@ def provide(instance: User, created: bool, raw: bool, **_: Any) -> None:
     if not created or raw:
         return
     # Here and not above: the services load pandas, which a mere start of the site does not need.
-    from trading.services import provision
+    from trading.books.accounts import provision
 
     provision(instance)

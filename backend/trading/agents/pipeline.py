@@ -16,8 +16,8 @@ from market.sources.replay import ReplaySource
 from trading.agents.decision_maker import DecisionMaker
 from trading.agents.execution_agent import ExecutionAgent
 from trading.agents.market_monitor import MarketMonitor
-from trading.live import LiveFeed, LiveMarkets, Untold, live_facts, owes_news, telling, untold
-from trading.markets import Market, watched_markets
+from trading.live.candles import LiveFeed, LiveMarkets, Untold, live_facts, owes_news, telling, untold
+from trading.live.watched import Market, watched_markets
 from trading.models import Message
 
 __all__ = ["Market", "Pipeline", "Sources", "watched_markets"]

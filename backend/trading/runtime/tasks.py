@@ -15,23 +15,23 @@ from django.utils import timezone
 
 from market.models import Symbol
 from market.selectors import latest_candles
-from trading import journal
+from trading.agents import journal
 from trading.agents.decision_maker import DecisionMaker
 from trading.agents.execution_agent import ExecutionAgent
-from trading.agents.integration import OUTAGES, DjangoAgentAdapter, waiting_markets
 from trading.agents.market_monitor import MarketMonitor
-from trading.continuous import learn_everywhere
-from trading.feeds import make_pipeline
-from trading.heartbeat import CELERY, beat
-from trading.housekeeping import tidy
-from trading.live import due_gaps, wants_attention
+from trading.agents.pipeline import Market, Pipeline, watched_markets
+from trading.live.candles import due_gaps, wants_attention
+from trading.live.feeds import make_pipeline
+from trading.live.refresh import looked_at
+from trading.live.replay_clock import due, prepare
+from trading.live.staleness import tell_stale_markets
+from trading.messages.adapter import OUTAGES, DjangoAgentAdapter, waiting_markets
+from trading.messages.wake import EXPIRES_SECONDS, wake_worker
 from trading.models import AgentType
-from trading.pipeline import Market, Pipeline, watched_markets
-from trading.refresh import looked_at
-from trading.replay_clock import due, prepare
-from trading.staleness import tell_stale_markets
-from trading.trainer import missing_models, train, train_requested, warm_up
-from trading.wake import EXPIRES_SECONDS, wake_worker
+from trading.runtime.heartbeat import CELERY, beat
+from trading.runtime.housekeeping import tidy
+from trading.training.continuous import learn_everywhere
+from trading.training.trainer import missing_models, train, train_requested, warm_up
 
 logger = logging.getLogger(__name__)
 

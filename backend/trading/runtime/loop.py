@@ -14,17 +14,17 @@ from engine.candles import CandleError
 from learning.apart import make_model_apart
 from market.errors import MarketError, gist, reason
 from market.selectors import latest_candles
-from trading import journal
-from trading.agents.integration import OUTAGES
-from trading.continuous import learn_everywhere
-from trading.heartbeat import LOOP, Heart
-from trading.housekeeping import Housekeeper
-from trading.live import untold
-from trading.pipeline import Market, Pipeline, watched_markets
-from trading.refresh import looked_at
-from trading.replay_clock import due, ended, prepare
-from trading.stop import Stop
-from trading.trainer import Trainer
+from trading.agents import journal
+from trading.agents.pipeline import Market, Pipeline, watched_markets
+from trading.live.candles import untold
+from trading.live.refresh import looked_at
+from trading.live.replay_clock import due, ended, prepare
+from trading.messages.adapter import OUTAGES
+from trading.runtime.heartbeat import LOOP, Heart
+from trading.runtime.housekeeping import Housekeeper
+from trading.runtime.stop import Stop
+from trading.training.continuous import learn_everywhere
+from trading.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 

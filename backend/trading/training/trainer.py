@@ -23,10 +23,10 @@ from learning.services import Make, train_version
 from learning.serving import Predictor
 from learning.training import TrainingError
 from market.errors import MarketError
-from trading import journal
-from trading.agents.integration import OUTAGES
+from trading.agents import journal
+from trading.agents.pipeline import Market
+from trading.messages.adapter import OUTAGES
 from trading.models import TradingSettings
-from trading.pipeline import Market
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class Trainer:
     tried: dict[Wanted, float] = field(default_factory=dict)
     thread: Thread | None = None
     looked: float = -LOOK_SECONDS
-    # What has to be learned as it goes (`trading.continuous`), a while after the last time.
+    # What has to be learned as it goes (`trading.training.continuous`), a while after the last time.
     learn: Callable[[], None] | None = None
     learned: float = field(default_factory=monotonic)
 

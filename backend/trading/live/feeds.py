@@ -19,9 +19,9 @@ from market.models import Candle, Symbol
 from market.sources import choice
 from market.sources.base import Price
 from market.sources.replay import ReplaySource
-from trading.live import LiveFeed, LiveMarkets
-from trading.pipeline import Pipeline
-from trading.staleness import PLAYED
+from trading.agents.pipeline import Pipeline
+from trading.live.candles import LiveFeed, LiveMarkets
+from trading.live.staleness import PLAYED
 
 logger = logging.getLogger(__name__)
 

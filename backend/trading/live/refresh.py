@@ -12,8 +12,8 @@ from django.http import Http404
 from django.utils import timezone
 
 from market.models import Symbol
+from trading.agents.pipeline import Market
 from trading.models import Account, AgentType, RefreshRequest
-from trading.pipeline import Market
 
 KEPT = timedelta(days=1)
 
@@ -33,7 +33,7 @@ def request_refresh(account: Account, symbols: Iterable[Symbol]) -> UUID:
 def _wake() -> None:
     """Has a worker look, where there are workers; without them the loop finds the request in its next round."""
     if settings.REDIS_URL:
-        from trading.wake import wake_worker  # Celery takes half a second to import
+        from trading.messages.wake import wake_worker  # Celery takes half a second to import
 
         transaction.on_commit(lambda: wake_worker(AgentType.MARKET_MONITOR))
 

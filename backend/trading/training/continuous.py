@@ -26,11 +26,11 @@ from learning.selectors import champion, newest_version
 from learning.services import train_version
 from learning.serving import Predictor
 from learning.training import TrainingError
-from trading import journal
-from trading.agents.integration import OUTAGES
+from trading.agents import journal
+from trading.agents.pipeline import Market, watched_markets
+from trading.messages.adapter import OUTAGES
 from trading.models import Decision, Message, Trade
-from trading.pipeline import Market, watched_markets
-from trading.trainer import recipe_for, wanted_models
+from trading.training.trainer import recipe_for, wanted_models
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def learn(
     """Judges the champion, and trains a challenger if it is time: that one, or None. Raises TrainingError."""
     newest = newest_version(market.symbol, market.interval, name)
     if newest is None:
-        # The first model is trained before the first decision (`trading.trainer`).
+        # The first model is trained before the first decision (`trading.training.trainer`).
         return None
     if change := review(market.symbol, market.interval, name):
         _tell(market, change, predictor)

@@ -8,9 +8,9 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.tokens import forget_expired
-from trading.agents.integration import OUTAGES
+from trading.books.accounts import provision
+from trading.messages.adapter import OUTAGES
 from trading.models import IdempotentAnswer, Mode
-from trading.services import provision
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def forget_answers() -> int:
 
 
 def provision_all() -> int:
-    """Users who came past `trading.provisioning`: before it was there, by loaddata or by bulk_create. How many."""
+    """Gives an account to users who have none (made by loaddata or bulk_create). Returns how many."""
     without = User.objects.exclude(accounts__mode=Mode.PAPER).order_by("pk")
     made = 0
     for user in without.iterator():

@@ -1,0 +1,1 @@
+"""Accounts, positions, trades, the cash journal, and their audit."""

@@ -1,0 +1,1 @@
+"""Markets that are traded as they happen: candles, streams, quotes."""

@@ -1,0 +1,1 @@
+"""The Message table: claim, publish, complete."""

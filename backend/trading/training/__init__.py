@@ -1,0 +1,1 @@
+"""When models are trained for the agents."""
