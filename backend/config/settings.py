@@ -10,6 +10,7 @@ from config.environment import read_environment
 BACKEND_DIR = Path(__file__).resolve().parent.parent
 PROJECT_DIR = BACKEND_DIR.parent
 VAR_DIR = PROJECT_DIR / "var"
+COMPILED_DIR = VAR_DIR / "compiled"
 ENVIRONMENT = read_environment(os.environ, BACKEND_DIR / ".env")
 
 DEBUG = ENVIRONMENT.debug
