@@ -85,13 +85,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
-    # Those of `market.statements`; the ORM's own are never prepared.
-    DATABASES["default"]["OPTIONS"].setdefault("prepare_threshold", 0)
-    # They look for rows by their keys. Left to itself, PostgreSQL plans some of them anew each time, which takes longer
-    # than to run them, and goes through new tables as if each page that an index leads to had to be sought on a disk.
-    DATABASES["default"]["OPTIONS"].setdefault(
-        "options", "-c plan_cache_mode=force_generic_plan -c random_page_cost=1.1"
-    )
+    # Left to itself, PostgreSQL goes through new tables as if each page that an index leads to were sought on a disk.
+    DATABASES["default"]["OPTIONS"].setdefault("options", "-c random_page_cost=1.1")
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 
 REDIS_URL = ENVIRONMENT.redis_url

@@ -106,12 +106,13 @@ class Rules:
 class Terms(NamedTuple):
     """`Rules` as the numbers that the fold computes with; x_n / x_d is a ratio, and x_n of 0 switches x off.
 
-    A price in ticks times a quantity in lots times unit_n / unit_d is an amount in money steps. OFF (-1) stands for no
-    limit on a count. `largest_lots` and `largest_money` bound what 64 bits can compute with.
+    A price in ticks times a quantity in lots times unit_n / unit_d is an amount in money steps of the account; payments
+    are rounded to `scale` of them, which is one money step of the instrument. OFF (-1) stands for no limit on a count. `largest_lots` and `largest_money` bound what 64 bits can compute with.
     """
 
     unit_n: int
     unit_d: int
+    scale: int
     slippage_n: int
     slippage_d: int
     fee_n: int
@@ -148,11 +149,16 @@ class Terms(NamedTuple):
 FLOAT_TERMS = Terms._fields[Terms._fields.index("max_age") :]
 
 
-def terms_of(rules: Rules) -> Terms:
+def terms_of(rules: Rules, money_step: Decimal | None = None) -> Terms:
+    """`money_step` is the smallest amount of the account where that is finer than the instrument's own."""
     instrument, costs, policy, limits = rules.instrument, rules.costs, rules.policy, rules.limits
-    unit = (instrument.price_tick * instrument.lot_step / instrument.money_step).as_integer_ratio()
+    step = instrument.money_step if money_step is None else money_step
+    scale = instrument.money_step / step
+    if scale != int(scale):
+        raise ValueError(f"the money of {instrument.symbol} is not in whole steps of {step}")
     return Terms(
-        *unit,
+        *(instrument.price_tick * instrument.lot_step / step).as_integer_ratio(),
+        int(scale),
         *costs.slippage_rate.as_integer_ratio(),
         *costs.fee_rate.as_integer_ratio(),
         *_ratio(policy.stop_loss),
@@ -160,7 +166,7 @@ def terms_of(rules: Rules) -> Terms:
         *_ratio(policy.trailing_stop),
         stop_fills_at_low=int(policy.stop_fills_at_low),
         fixed_lots=OFF if policy.quantity is None else instrument.lots(policy.quantity),
-        least_steps=instrument.least_steps,
+        least_steps=instrument.least_steps * int(scale),
         position_n=limits.max_position.as_integer_ratio()[0],
         position_d=limits.max_position.as_integer_ratio()[1],
         exposure_n=_ratio(limits.max_exposure)[0],
@@ -192,7 +198,7 @@ def bounded(terms: Terms, highest_tick: int) -> Terms | None:
     price = 2 * highest_tick
     ratios = (t.slippage_n + t.slippage_d, t.stop_d, t.target_n + t.target_d, t.trail_d)
     per_lot = price * t.unit_n * max(t.fee_n, t.position_d, t.exposure_d, 1)
-    denominators = t.unit_d * max(t.fee_d, t.position_n, t.exposure_n)
+    denominators = t.unit_d * max(t.fee_d * t.scale, t.position_n, t.exposure_n)
     per_step = max(denominators, t.unit_d, t.daily_loss_d, t.drawdown_d, t.position_n, t.exposure_n)
     if max(price * max(ratios), per_lot, per_step, t.least_steps * t.unit_d) >= LARGEST_INT64:
         return None

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from market.candle_table import Array
+from database.candles import Array
 from market.models import Candle, Symbol
 from market.services import add_symbol, store_candles
 from market.sessions import Times, times_of

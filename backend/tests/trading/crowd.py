@@ -11,12 +11,12 @@ import numpy as np
 from django.core.management import call_command
 from django.db import connection
 
-from engine.orders import Action, Refusal
+from engine.orders import Action
 from market.models import Symbol
 from tests.markets import made_candles, random_walk
 from tests.trading.markets import PlayedSource, ToldPredictor, running_account
 from trading.agents import on_demand
-from trading.agents.manual_orders import Outcome, Ticket, close_position, order_once
+from trading.agents.manual_orders import Outcome, Refusal, Ticket, close_position, order_once
 from trading.agents.pipeline import Pipeline, watched_markets
 from trading.books.audit import differences
 from trading.books.idempotency import Answer, Once

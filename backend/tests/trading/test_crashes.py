@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from market import candle_table
+from database import candles as candle_table
 from tests.engine.test_replay import moody_probabilities
 from tests.markets import real_candles
 from tests.trading.markets import PlayedSource, market, pipeline, running_account, told

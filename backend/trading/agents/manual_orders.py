@@ -5,26 +5,34 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from hashlib import sha256
+from typing import NamedTuple
 from uuid import uuid4
 
 from django.db import transaction
-from msgspec.structs import replace
+from django.db.models import Q
 
+from engine.account import at_open
 from engine.candles import interval_length
-from engine.decide import Decision as Made
-from engine.fills import execution_report, fill
-from engine.orders import Action, Fill, Order, Quote, Reason, Refusal
-from engine.risk import exit_order, gate
+from engine.orders import EXECUTED, OUTCOMES, Action, Code, Reason
+from engine.risk import refusal_text
 from market.errors import MarketError
-from market.instruments import stored_instrument
 from market.models import Candle, Symbol
 from market.sources.replay import Price
 from trading.agents import journal, on_demand
+from trading.agents.reports import fill_report
 from trading.books.idempotency import Answer, Once
-from trading.books.session import Desk, desks_of, price_age, save_accounts
+from trading.books.session import AccountSession, day_of, locked_sessions, price_age, save
 from trading.errors import NoPrice, PositionClosed
 from trading.messages.adapter import DjangoAgentAdapter
 from trading.models import Account, AgentType, Message, Position, Trade
+
+
+class Refusal(NamedTuple):
+    """Why there was no order."""
+
+    code: Code
+    detail: str
+
 
 Outcome = Trade | Refusal
 
@@ -67,84 +75,70 @@ def price_now(account: Account, symbol: Symbol) -> Moment:
     return Moment(closed if price.oldest_seconds is None else price.time, price)
 
 
-def order_once(once: Once, ticket: Ticket, say: Callable[[Outcome], Answer]) -> Answer:
-    """Carries out the ticket, unless its key was seen before, and keeps what was said. Raises NoPrice, KeyReused."""
+def order_once(once: Once, ticket: Ticket, respond: Callable[[Outcome], Answer]) -> Answer:
+    """Carries out the ticket, unless its key was seen before, and stores the response. Raises NoPrice, KeyReused."""
     if known := once.answer():
         return known
     moment = price_now(once.account, ticket.symbol)
     with transaction.atomic():
-        (desk,) = desks_of([once.account.pk])
-        # Again, now that whoever came first is done with the account.
+        (session,) = locked_sessions(Q(pk=once.account.pk), [ticket.symbol])
+        # Again, under the lock: another request may have carried it out meanwhile.
         if known := once.answer():
             return known
-        answer = say(_place(desk, ticket, moment, _order_id(once)))
+        answer = respond(_place(session, ticket, moment, _order_id(once)))
         once.keep(answer)
     return answer
 
 
 def close_position(account: Account, position: Position) -> Trade:
     """Sells all of it. No limit holds it up. Raises NoPrice and PositionClosed."""
+    closed = PositionClosed(f"Position {position.pk} is closed already.")
     if position.closed_at is not None:
-        raise PositionClosed(f"Position {position.pk} is closed already.")
+        raise closed
     moment = price_now(account, position.symbol)
     with transaction.atomic():
-        (desk,) = desks_of([account.pk])
-        held = desk.positions.get(position.symbol.symbol)
+        (session,) = locked_sessions(Q(pk=account.pk), [position.symbol])
+        held = session.positions.get(position.symbol.symbol)
         if held is None or held.pk != position.pk:
-            raise PositionClosed(f"Position {position.pk} is closed already.")
-        price = stored_instrument(position.symbol).price(moment.price.price)
-        desk.begin_day(moment.price.time.date())
-        order = exit_order(position.symbol.symbol, held.quantity, price, Reason.MANUAL)
-        # The id of a protective exit, too: whoever comes first has closed it.
-        return _fill(desk, position.symbol, order, moment.price, f"exit-{position.pk}")
+            raise closed
+        instrument = session.instrument(position.symbol)
+        ticket = Ticket(Action.SELL, position.symbol, instrument.quantity(session.holding(position.symbol).lots))
+        # The id of a protective exit, too: the first of the two closes it.
+        outcome = _place(session, ticket, moment, f"exit-{position.pk}")
+    if isinstance(outcome, Refusal):
+        raise RuntimeError(f"an exit was refused: {outcome.detail}")
+    return outcome
 
 
-def _place(desk: Desk, ticket: Ticket, moment: Moment, order_id: str) -> Outcome:
-    instrument = stored_instrument(ticket.symbol)
-    quote = Quote(instrument.price(moment.price.price), price_age(moment.known_until, moment.price))
-    desk.begin_day(moment.price.time.date())
-    made = _made(ticket, moment, quote)
-    result = gate(made, desk.book(), desk.standing(made.symbol, quote.price), quote, desk.rules(instrument))
-    if isinstance(result, Refusal):
-        return result
-    return _fill(desk, ticket.symbol, replace(result, reason=Reason.MANUAL), moment.price, order_id)
-
-
-def _made(ticket: Ticket, moment: Moment, quote: Quote) -> Made:
-    """What the gate looks at: a decision of somebody who is sure."""
-    return Made(
-        symbol=ticket.symbol.symbol,
-        time=moment.known_until,
-        action=ticket.action,
-        confidence=1.0,
-        risk_score=0.0,
-        quantity=float(ticket.quantity),
-        price=float(quote.price),
+def _place(session: AccountSession, ticket: Ticket, moment: Moment, order_id: str) -> Outcome:
+    symbol, price = ticket.symbol, moment.price
+    instrument, terms, before = session.instrument(symbol), session.terms(symbol), session.holding(symbol)
+    tick, lots = instrument.ticks(price.price), instrument.lots(ticket.quantity)
+    age = price_age(moment.known_until, price)
+    session.step("manual", symbol, session.settings.interval, moment.known_until)
+    books, holding, event = at_open(
+        session.books, before, int(ticket.action), lots, tick, day_of(price.time), age, terms
     )
-
-
-def _fill(desk: Desk, symbol: Symbol, order: Order, price: Price, order_id: str) -> Trade:
-    instrument = stored_instrument(symbol)
-    done = fill(order, instrument, desk.rules(instrument).costs, price.time)
-    trade = desk.record(done, symbol, instrument, order_id, decision=None)
-    journal.traded(desk, trade, Reason.MANUAL, _report(desk, symbol, done, order_id))
-    save_accounts([desk])
-    return trade
-
-
-def _report(desk: Desk, symbol: Symbol, done: Fill, order_id: str) -> Message:
-    return DjangoAgentAdapter(AgentType.EXECUTION).send_message(
+    if event.outcome != EXECUTED:
+        code = Code(OUTCOMES[event.outcome])
+        return Refusal(code, refusal_text(code, books, before, lots, tick, age, instrument, terms))
+    session.keep(symbol, books, holding)
+    trade = session.record(event, symbol, price.time, order_id, None, Reason.MANUAL)
+    report = DjangoAgentAdapter(AgentType.EXECUTION).send_message(
         "",
         Message.Type.EXECUTION_REPORT,
-        execution_report(done, done.order.action, symbol.symbol, order_id, done.time),
-        key=f"by-hand:{order_id}:{desk.account.pk}",
+        fill_report(trade, order_id, Reason.MANUAL, price.time),
+        key=f"by-hand:{order_id}:{session.account.pk}",
         symbol=symbol,
-        interval=desk.settings.interval,
-        account=desk.account,
+        interval=session.settings.interval,
+        account=session.account,
     )
+    journal.traded(session, trade, Reason.MANUAL, report)
+    save([session])
+    return trade
 
 
 def _order_id(once: Once) -> str:
     """A function of the key, so that the database, too, lets it be placed only once."""
-    said = f"{once.account.pk}:{once.key}" if once.key else uuid4().hex
-    return f"manual-{sha256(said.encode()).hexdigest()[:28]}"
+    request = f"{once.account.pk}:{once.key}" if once.key else uuid4().hex
+    return f"manual-{sha256(request.encode()).hexdigest()[:28]}"

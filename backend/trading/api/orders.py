@@ -10,11 +10,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from engine.orders import Action, Code, Refusal
+from engine.orders import Action, Code
 from market.errors import SymbolError
 from market.models import Symbol
 from market.symbols import parse_symbol
-from trading.agents.manual_orders import Ticket, order_once
+from trading.agents.manual_orders import Refusal, Ticket, order_once
 from trading.api.books import BookMixin
 from trading.api.inputs import TextField, body
 from trading.api.numbers import DIGITS, PLACES, AmountField, ExactField
