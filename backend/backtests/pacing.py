@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from backtests.document import open_times
 from backtests.runner import Result
-from engine.decide import NO_DECISION
+from engine.orders import NO_DECISION
 from engine.jump import OUTCOMES, Trade
 from engine.orders import Action
 

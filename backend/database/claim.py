@@ -12,8 +12,8 @@ WITH free AS MATERIALIZED (
     SELECT id FROM trading_message AS waiting
     WHERE processed_at IS NULL AND parked_at IS NULL AND {waiting} ORDER BY id LIMIT %s {skip}
 )
-UPDATE trading_message SET processed_at = %s FROM free
-WHERE trading_message.id = free.id AND COALESCE(processed_at, parked_at) IS NULL RETURNING trading_message.*
+UPDATE trading_message SET processed_at = %s
+WHERE id IN (SELECT id FROM free) AND COALESCE(processed_at, parked_at) IS NULL RETURNING *
 """
 
 # A candle is decided on only when the candle before it, and all that was decided on it, is done.

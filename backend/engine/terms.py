@@ -107,7 +107,8 @@ class Terms(NamedTuple):
     """`Rules` as the numbers that the fold computes with; x_n / x_d is a ratio, and x_n of 0 switches x off.
 
     A price in ticks times a quantity in lots times unit_n / unit_d is an amount in money steps of the account; payments
-    are rounded to `scale` of them, which is one money step of the instrument. OFF (-1) stands for no limit on a count. `largest_lots` and `largest_money` bound what 64 bits can compute with.
+    are rounded to `scale` of them, one money step of the instrument. OFF (-1) stands for no limit on a count.
+    `largest_lots` and `largest_money` bound what 64 bits can compute with.
     """
 
     unit_n: int

@@ -6,11 +6,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from engine.decide import Decision, Policy
+from engine.decide import Decision
 from engine.fills import fill
 from engine.ledger import Book, apply
-from engine.orders import Action, Costs, Fill, Instrument, Order, Reason
-from engine.risk import Limits, Rules, Standing
+from engine.orders import Action, Fill, Instrument, Order, Reason
+from engine.risk import Standing
+from engine.terms import Costs, Limits, Policy, Rules
 
 NOON = datetime(2024, 12, 7, 12, tzinfo=UTC)
 BTC = Instrument("BTCUSDT", price_tick=Decimal("0.01"), lot_step=Decimal("0.00001"))

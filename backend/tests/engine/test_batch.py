@@ -5,16 +5,15 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from engine.batch import FixedSizeHoldings, played_at_once
+from engine.holdings import Course, Run
+from engine.jump import _Jump, replay_actions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.batch import FixedSizeHoldings, played_at_once
-from engine.decide import Policy
 from engine.history import History
-from engine.holdings import Course, Run
-from engine.jump import _Jump, replay_actions
 from engine.orders import Action, Instrument, Order
-from engine.risk import Limits, Rules
+from engine.terms import Limits, Policy, Rules
 from tests.engine.accounts import costs, instruments
 from tests.markets import Array, made_candles, random_walk
 
