@@ -30,7 +30,7 @@ from engine.indicators import WINDOW
 
 if TYPE_CHECKING:
     from market.models import Symbol
-    from trading.agents.pipeline import Market
+    from trading.selectors.markets import Market
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 

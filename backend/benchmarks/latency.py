@@ -47,7 +47,8 @@ from engine.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from market.sources.replay import ReplaySource
-    from trading.agents.pipeline import Market, Pipeline
+    from trading.runtime.pipeline import Pipeline
+    from trading.selectors.markets import Market
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -89,7 +90,7 @@ def source() -> "ReplaySource":
 
 
 def known_pipeline() -> "Pipeline":
-    from trading.agents.pipeline import Pipeline
+    from trading.runtime.pipeline import Pipeline
 
     played = source()
     return Pipeline(sources=lambda symbol, interval: played, predictor=Known(says))  # type: ignore[arg-type]  # answers like a Predictor

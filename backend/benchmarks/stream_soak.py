@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 if TYPE_CHECKING:
     from tests.trading.exchange import FastExchange
-    from trading.live.streaming import Relay
+    from trading.runtime.streaming import Relay
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 SHORTEST_FAULT, LONGEST_FAULT = 0.3, 2.0
@@ -339,11 +339,11 @@ def soak(minute_seconds: float, fault_every: float, seconds: float, members: int
     from market.services import add_symbol
     from market.stream import Patience
     from tests.trading.exchange import FastExchange
-    from trading.agents.pipeline import Pipeline
-    from trading.live.candles import LiveMarkets
     from trading.live.feeds import LIVE, Feeds
-    from trading.live.streaming import Relay
-    from trading.live.watched import Market
+    from trading.live.markets import LiveMarkets
+    from trading.runtime.pipeline import Pipeline
+    from trading.runtime.streaming import Relay
+    from trading.selectors.markets import Market
 
     # A loaded machine takes longer than it was given.
     future = int(3 * (seconds + SETTLE_SECONDS) / minute_seconds)

@@ -67,8 +67,11 @@ def _beat() -> Finding:
 
 def _market_data() -> Finding:
     """One market that is late is its followers' trouble; when all of them are, it is the platform's."""
-    from trading.agents.pipeline import watched_markets  # pandas, which a start need not wait for
-    from trading.live.staleness import is_late, newest_candles
+    from trading.selectors.markets import (
+        is_late,
+        newest_candles,
+        watched_markets,  # pandas, which a start need not wait for
+    )
 
     now = timezone.now()
     try:

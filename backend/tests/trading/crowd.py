@@ -15,13 +15,14 @@ from engine.orders import Action, Refusal
 from market.models import Symbol
 from tests.markets import made_candles, random_walk
 from tests.trading.markets import PlayedSource, ToldPredictor, running_account
-from trading.agents import on_demand
-from trading.agents.manual_orders import Outcome, Ticket, close_position, order_once
-from trading.agents.pipeline import Pipeline, watched_markets
 from trading.books.audit import differences
 from trading.books.idempotency import Answer, Once
 from trading.errors import NoPrice, PositionClosed
 from trading.models import Account, CashEntry, Decision, IdempotentAnswer, Message, Order, Position
+from trading.runtime import on_demand
+from trading.runtime.manual_orders import Outcome, Ticket, close_position, order_once
+from trading.runtime.pipeline import Pipeline
+from trading.selectors.markets import watched_markets
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
 HISTORY, PATIENCE_SECONDS = 60, 90

@@ -17,9 +17,10 @@ from market.services import add_symbol
 from market.sources.replay import ReplaySource
 from tests.engine.test_replay import moody_probabilities
 from tests.markets import real_candles
-from trading.agents.pipeline import Market, Pipeline
 from trading.books.accounts import follow, open_account, start_agents
 from trading.models import Account, Follow, TradingSettings
+from trading.runtime.pipeline import Pipeline
+from trading.selectors.markets import Market
 
 CASH = Decimal("10000.00")
 

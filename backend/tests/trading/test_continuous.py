@@ -16,9 +16,9 @@ from learning.serving import Predictor
 from learning.training import TrainingError
 from tests.learning.made import CANDLES, HISTORY, NAME, candles, registered
 from tests.trading.markets import PlayedSource, ToldPredictor, market, pipeline, running_account, told
-from trading.agents.pipeline import Pipeline
 from trading.books.audit import differences
 from trading.models import Account, AgentLog, Decision, EquityPoint, Message, Order, Trade
+from trading.runtime.pipeline import Pipeline
 from trading.training.continuous import completed_pairs, decisions_since, learn, learn_everywhere
 from trading.training.trainer import Trainer
 

@@ -20,17 +20,17 @@ from tests.market.servers.series import frame_of
 from tests.markets import random_candles
 from tests.trading.exchange import MINUTE, SETTLED, START, Exchange
 from tests.trading.markets import running_account
-from trading.agents import on_demand
-from trading.agents.manual_orders import price_now
-from trading.agents.pipeline import Pipeline
 from trading.books.accounts import pause_agents, start_agents
-from trading.live.candles import REVIEW, LiveFeed, LiveMarkets, is_overdue, newest_open, next_close, told_until
-from trading.live.feeds import AUTO, FILES, LIVE, Feeds, PlayedMarket, keep_up, make_pipeline
+from trading.live.feeds import AUTO, FILES, LIVE, Feeds, PlayedMarket, keep_up
+from trading.live.markets import REVIEW, LiveFeed, LiveMarkets, is_overdue, newest_open, next_close, told_until
 from trading.live.refresh import request_refresh
-from trading.live.watched import Market
 from trading.models import AgentLog, AgentState, AgentType, Decision, Message, RefreshRequest, Trade
 from trading.runtime import loop as runner_module
+from trading.runtime import on_demand
 from trading.runtime.loop import Runner
+from trading.runtime.manual_orders import price_now
+from trading.runtime.pipeline import Pipeline, make_pipeline
+from trading.selectors.markets import Market
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick_passwords")]
 

@@ -27,10 +27,11 @@ from tests.market.known_source import KnownSource
 from tests.markets import random_candles
 from tests.trading.markets import running_account
 from trading.agents.market_monitor import TICK_CANDLES
-from trading.live.feeds import FILES, LIVE, keep_up, make_pipeline, reach_back
-from trading.live.watched import Market
+from trading.live.feeds import FILES, LIVE, keep_up, reach_back
 from trading.management.commands import train_model
 from trading.runtime import tasks
+from trading.runtime.pipeline import make_pipeline
+from trading.selectors.markets import Market
 from trading.training import trainer as trainer_module
 from trading.training.trainer import Trainer, recipe_for, train_requested
 

@@ -14,11 +14,11 @@ from market.sources.replay import ReplaySource
 from tests.markets import random_candles
 from tests.trading.markets import ToldPredictor, running_account
 from trading.agents import journal
-from trading.agents.pipeline import Pipeline
 from trading.books.audit import differences
 from trading.models import Account, AgentLog, AgentState, AgentType, Message
 from trading.runtime import loop as runner_module
 from trading.runtime.loop import Runner
+from trading.runtime.pipeline import Pipeline
 from trading.runtime.stop import Stop
 
 pytestmark = pytest.mark.django_db(transaction=True)

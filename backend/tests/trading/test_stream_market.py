@@ -20,14 +20,14 @@ from market.models import Candle
 from tests.market.servers.series import milliseconds
 from tests.trading.exchange import MINUTE, SETTLED, START, Exchange
 from tests.trading.markets import market, running_account
-from trading.agents.pipeline import Pipeline
-from trading.live.candles import LiveMarkets
 from trading.live.feeds import LIVE, Feeds
-from trading.live.streaming import Relay
+from trading.live.markets import LiveMarkets
 from trading.models import AgentState, AgentType, Message
 from trading.runtime import tasks
 from trading.runtime.heartbeat import STREAM, beat
+from trading.runtime.pipeline import Pipeline
 from trading.runtime.stop import Stop
+from trading.runtime.streaming import Relay
 
 BACKEND = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 90

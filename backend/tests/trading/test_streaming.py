@@ -16,15 +16,14 @@ from tests.market.servers import faults
 from tests.market.servers.series import frame_of
 from tests.trading.exchange import MINUTE, Exchange
 from tests.trading.markets import ToldPredictor, market, running_account
-from trading.agents import pipeline
-from trading.agents.pipeline import Pipeline
 from trading.books.accounts import follow_named
-from trading.live import streaming
-from trading.live.candles import LiveMarkets, telling
 from trading.live.feeds import LIVE, Feeds
-from trading.live.streaming import Relay
-from trading.live.watched import Market
+from trading.live.markets import LiveMarkets, telling
 from trading.models import AgentState, AgentType, Message
+from trading.runtime import pipeline, streaming
+from trading.runtime.pipeline import Pipeline
+from trading.runtime.streaming import Relay
+from trading.selectors.markets import Market
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick_passwords")]
 

@@ -14,8 +14,8 @@ from market.services import add_symbol
 from tests.market.known_source import KnownSource
 from tests.markets import random_candles
 from tests.waiting import in_a_thread, until_it_waits
-from trading.live.candles import telling
-from trading.live.watched import Market
+from trading.live.markets import telling
+from trading.selectors.markets import Market
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

@@ -14,7 +14,6 @@ from engine.orders import Action, Code, Refusal
 from market.errors import SymbolError
 from market.models import Symbol
 from market.symbols import parse_symbol
-from trading.agents.manual_orders import Ticket, order_once
 from trading.api.books import BookMixin
 from trading.api.inputs import TextField, body
 from trading.api.numbers import DIGITS, PLACES, AmountField, ExactField
@@ -22,6 +21,7 @@ from trading.api.positions import AccountSerializer, PositionSerializer
 from trading.api.trades import SIDES, TradeSerializer
 from trading.books.idempotency import Answer, Once
 from trading.models import Account, Trade
+from trading.runtime.manual_orders import Ticket, order_once
 from trading.selectors.portfolio import value_of
 from trading.selectors.positions import open_positions
 from web.json import write_json

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from django.conf import settings
 from django.core.cache import cache
 
 from engine.candles import CandleError
@@ -19,9 +18,8 @@ from market.models import Candle, Symbol
 from market.sources import choice
 from market.sources.base import Price
 from market.sources.replay import ReplaySource
-from trading.agents.pipeline import Pipeline
-from trading.live.candles import LiveFeed, LiveMarkets
-from trading.live.staleness import PLAYED
+from trading.live.markets import LiveFeed, LiveMarkets
+from trading.selectors.markets import PLAYED
 
 logger = logging.getLogger(__name__)
 
@@ -52,12 +50,6 @@ class Feeds:
                 if self.mode == FILES:
                     raise
         return self.live.feed(symbol, interval)
-
-
-def make_pipeline(mode: str | None = None, files: Files = ReplaySource.of_file) -> Pipeline:
-    """The agents with all the markets that they may have; the mode is that of the environment if none is given."""
-    live = LiveMarkets(keep_up, price_now, settings.MARKET_POLL_SECONDS, reach_back=reach_back, review=ask_again)
-    return Pipeline(Feeds(mode or settings.MARKET_SOURCES, live, files), live=live)
 
 
 def keep_up(symbol: Symbol, interval: str, now: datetime) -> None:

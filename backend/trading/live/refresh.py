@@ -12,8 +12,8 @@ from django.http import Http404
 from django.utils import timezone
 
 from market.models import Symbol
-from trading.agents.pipeline import Market
 from trading.models import Account, AgentType, RefreshRequest
+from trading.selectors.markets import Market
 
 KEPT = timedelta(days=1)
 

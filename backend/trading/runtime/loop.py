@@ -15,14 +15,15 @@ from learning.apart import make_model_apart
 from market.errors import MarketError, gist, reason
 from market.selectors import latest_candles
 from trading.agents import journal
-from trading.agents.pipeline import Market, Pipeline, watched_markets
-from trading.live.candles import untold
+from trading.live.markets import untold
 from trading.live.refresh import looked_at
-from trading.live.replay_clock import due, ended, prepare
 from trading.messages.adapter import OUTAGES
 from trading.runtime.heartbeat import LOOP, Heart
 from trading.runtime.housekeeping import Housekeeper
+from trading.runtime.pipeline import Pipeline
+from trading.runtime.replay_clock import due, ended, prepare
 from trading.runtime.stop import Stop
+from trading.selectors.markets import Market, watched_markets
 from trading.training.continuous import learn_everywhere
 from trading.training.trainer import Trainer
 

@@ -19,17 +19,16 @@ from trading.agents import journal
 from trading.agents.decision_maker import DecisionMaker
 from trading.agents.execution_agent import ExecutionAgent
 from trading.agents.market_monitor import MarketMonitor
-from trading.agents.pipeline import Market, Pipeline, watched_markets
-from trading.live.candles import due_gaps, wants_attention
-from trading.live.feeds import make_pipeline
+from trading.live.markets import due_gaps, wants_attention
 from trading.live.refresh import looked_at
-from trading.live.replay_clock import due, prepare
-from trading.live.staleness import tell_stale_markets
 from trading.messages.adapter import OUTAGES, DjangoAgentAdapter, waiting_markets
 from trading.messages.wake import EXPIRES_SECONDS, wake_worker
 from trading.models import AgentType
 from trading.runtime.heartbeat import CELERY, beat
 from trading.runtime.housekeeping import tidy
+from trading.runtime.pipeline import Pipeline, make_pipeline
+from trading.runtime.replay_clock import due, prepare
+from trading.selectors.markets import Market, is_late, newest_candles, watched_markets
 from trading.training.continuous import learn_everywhere
 from trading.training.trainer import missing_models, train, train_requested, warm_up
 
@@ -48,6 +47,10 @@ RETRY: dict[str, Any] = {
     "retry_jitter": True,
     "max_retries": 5,
 }
+
+
+class StaleMarket(Exception):
+    """No candle has arrived for a long time."""
 
 
 @cache
@@ -153,7 +156,13 @@ def learn_as_it_goes() -> None:
 
 @shared_task(**RETRY)
 def check_stale() -> None:
-    tell_stale_markets(watched_markets(), timezone.now())
+    """Shows on the Market Monitor of their followers which markets have had no new candle for three intervals."""
+    now = timezone.now()
+    for market, newest in newest_candles(watched_markets()).items():
+        if is_late(market, newest, now):
+            last = newest.close_time if newest.is_live else newest.first_seen
+            error = StaleMarket(f"no new candle since {last:%Y-%m-%d %H:%M} UTC")
+            journal.not_observed(market.symbol, market.interval, error)
 
 
 @shared_task(**RETRY)

@@ -27,9 +27,9 @@ from learning.services import train_version
 from learning.serving import Predictor
 from learning.training import TrainingError
 from trading.agents import journal
-from trading.agents.pipeline import Market, watched_markets
 from trading.messages.adapter import OUTAGES
 from trading.models import Decision, Message, Trade
+from trading.selectors.markets import Market, watched_markets
 from trading.training.trainer import recipe_for, wanted_models
 
 logger = logging.getLogger(__name__)

@@ -24,9 +24,9 @@ from learning.serving import Predictor
 from learning.training import TrainingError
 from market.errors import MarketError
 from trading.agents import journal
-from trading.agents.pipeline import Market
 from trading.messages.adapter import OUTAGES
 from trading.models import TradingSettings
+from trading.selectors.markets import Market
 
 logger = logging.getLogger(__name__)
 

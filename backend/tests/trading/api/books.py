@@ -34,7 +34,7 @@ class Book:
         self.client = api_client(self.account.user)
         self.pipeline = pipeline(PlayedSource(candles, HISTORY), told(candles.index[HISTORY:], answers))
         self.pipeline.prepare(market())
-        monkeypatch.setattr("trading.agents.on_demand.agents", lambda: self.pipeline)
+        monkeypatch.setattr("trading.runtime.on_demand.agents", lambda: self.pipeline)
 
     def play(self, candles: int = 1) -> None:
         for _ in range(candles):

@@ -13,9 +13,10 @@ from market.models import Symbol
 from market.services import add_symbol
 from tests.markets import made_candles, random_walk
 from tests.trading.markets import PlayedSource, ToldPredictor, pipeline, told
-from trading.agents import on_demand
-from trading.agents.pipeline import Market, Pipeline
 from trading.models import Account
+from trading.runtime import on_demand
+from trading.runtime.pipeline import Pipeline
+from trading.selectors.markets import Market
 
 API = "/api/trading/"
 PLAYED = 60

@@ -13,10 +13,11 @@ from market.sources.replay import ReplaySource
 from tests.api import api_client, problem
 from tests.markets import made_candles, random_candles
 from tests.trading.api.markets import API, NONSENSE, account_of, body, results
-from trading.agents.pipeline import Market, Pipeline, watched_markets
 from trading.live.refresh import looked_at
 from trading.models import Follow, RefreshRequest
 from trading.runtime.loop import Runner
+from trading.runtime.pipeline import Pipeline
+from trading.selectors.markets import Market, watched_markets
 
 DATA = API + "market-data/"
 KEYS = {

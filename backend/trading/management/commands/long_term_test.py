@@ -8,13 +8,13 @@ from django.core.management.base import CommandParser
 
 from config.embedded import prepare_embedded_database
 from market.errors import MarketError
-from trading.agents.cycle import prepared, run_cycle, trading
-from trading.agents.pipeline import Market, Pipeline
 from trading.books.audit import differences
-from trading.live.feeds import make_pipeline
 from trading.management.accounts import account_of, seconds, symbol_of
 from trading.models import Account
+from trading.runtime.cycle import prepared, run_cycle, trading
+from trading.runtime.pipeline import Pipeline, make_pipeline
 from trading.runtime.stop import Stop
+from trading.selectors.markets import Market
 
 
 class Command(BaseCommand):

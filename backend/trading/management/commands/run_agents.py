@@ -6,9 +6,10 @@ from django.core.management import BaseCommand
 from django.core.management.base import CommandParser
 
 from config.embedded import prepare_embedded_database
-from trading.live.feeds import LIVE, make_pipeline
+from trading.live.feeds import LIVE
 from trading.management.accounts import seconds
 from trading.runtime.loop import Runner
+from trading.runtime.pipeline import make_pipeline
 
 
 class Command(BaseCommand):

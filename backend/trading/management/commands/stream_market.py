@@ -9,13 +9,13 @@ from redis.exceptions import RedisError
 
 from config.embedded import prepare_embedded_database
 from market.stream import INTERVALS
-from trading.agents.pipeline import Pipeline
-from trading.live.feeds import LIVE, make_pipeline
-from trading.live.streaming import Relay
-from trading.live.watched import Market
+from trading.live.feeds import LIVE
 from trading.management.accounts import symbol_of
 from trading.runtime.heartbeat import OLDEST_SECONDS, STREAM, beat_age
+from trading.runtime.pipeline import Pipeline, make_pipeline
 from trading.runtime.stop import Stop
+from trading.runtime.streaming import Relay
+from trading.selectors.markets import Market
 
 
 class Command(BaseCommand):

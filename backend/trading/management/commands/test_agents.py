@@ -8,9 +8,9 @@ from django.core.management.base import CommandParser
 
 from config.embedded import prepare_embedded_database
 from market.errors import MarketError
-from trading.agents.cycle import Cycle, prepared, run_cycle, trading
-from trading.live.feeds import make_pipeline
 from trading.management.accounts import account_of, seconds, symbol_of
+from trading.runtime.cycle import Cycle, prepared, run_cycle, trading
+from trading.runtime.pipeline import make_pipeline
 
 
 class Command(BaseCommand):

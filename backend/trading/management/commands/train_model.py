@@ -16,9 +16,9 @@ from learning.recipes import Recipe, RecipeError
 from learning.services import promote, train_version
 from learning.training import TrainingError
 from market.errors import MarketError
-from trading.live.feeds import make_pipeline
-from trading.live.watched import Market
 from trading.management.accounts import symbol_of
+from trading.runtime.pipeline import make_pipeline
+from trading.selectors.markets import Market
 from trading.training.trainer import recipe_for
 
 FIGURES = ("accuracy", "balanced_accuracy", "log_loss", "brier")

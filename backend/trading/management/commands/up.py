@@ -15,11 +15,12 @@ from market.errors import MarketError
 from market.sources import csv_file
 from market.sources.replay import ReplaySource
 from market.symbols import parse_symbol
-from trading.agents import on_demand
 from trading.books import demo
-from trading.live.feeds import LIVE, make_pipeline
+from trading.live.feeds import LIVE
 from trading.management.accounts import seconds
+from trading.runtime import on_demand
 from trading.runtime.loop import Runner
+from trading.runtime.pipeline import make_pipeline
 from trading.runtime.site import PortInUse, Site
 
 

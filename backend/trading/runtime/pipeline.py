@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.conf import settings
 from django.db.models import Max
 from django.utils import timezone
 
@@ -16,11 +17,10 @@ from market.sources.replay import ReplaySource
 from trading.agents.decision_maker import DecisionMaker
 from trading.agents.execution_agent import ExecutionAgent
 from trading.agents.market_monitor import MarketMonitor
-from trading.live.candles import LiveFeed, LiveMarkets, Untold, live_facts, owes_news, telling, untold
-from trading.live.watched import Market, watched_markets
+from trading.live.feeds import Feeds, Files, ask_again, keep_up, price_now, reach_back
+from trading.live.markets import LiveFeed, LiveMarkets, Untold, live_facts, owes_news, telling, untold
 from trading.models import Message
-
-__all__ = ["Market", "Pipeline", "Sources", "watched_markets"]
+from trading.selectors.markets import Market
 
 Sources = Callable[[str, str], ReplaySource | LiveFeed]
 
@@ -147,3 +147,9 @@ class Pipeline:
                 if self.is_live(Market(symbols[symbol], interval))
             }
         )
+
+
+def make_pipeline(mode: str | None = None, files: Files = ReplaySource.of_file) -> Pipeline:
+    """The agents with all the markets that they may have; the mode is that of the environment if none is given."""
+    live = LiveMarkets(keep_up, price_now, settings.MARKET_POLL_SECONDS, reach_back=reach_back, review=ask_again)
+    return Pipeline(Feeds(mode or settings.MARKET_SOURCES, live, files), live=live)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from market.models import Symbol
-from trading.agents.pipeline import Market, Pipeline
 from trading.books.accounts import follow, start_agents, stop_agents
 from trading.models import Account, Decision, Follow, Message, TradingSettings
+from trading.runtime.pipeline import Pipeline
+from trading.selectors.markets import Market
 from trading.training.trainer import missing_models, train
 
 

@@ -13,8 +13,9 @@ from django.utils import timezone
 
 from market.models import Candle
 from market.selectors import latest_candles
-from trading.agents.pipeline import Market, Pipeline
 from trading.models import Follow, TradingSettings
+from trading.runtime.pipeline import Pipeline
+from trading.selectors.markets import Market
 
 
 def due(markets: Sequence[Market], pipeline: Pipeline) -> list[Market]:

@@ -19,12 +19,13 @@ from market.errors import MarketError
 from market.instruments import stored_instrument
 from market.models import Candle, Symbol
 from market.sources.replay import Price
-from trading.agents import journal, on_demand
+from trading.agents import journal
 from trading.books.idempotency import Answer, Once
 from trading.books.session import Desk, desks_of, price_age, save_accounts
 from trading.errors import NoPrice, PositionClosed
 from trading.messages.adapter import DjangoAgentAdapter
 from trading.models import Account, AgentType, Message, Position, Trade
+from trading.runtime import on_demand
 
 Outcome = Trade | Refusal
 

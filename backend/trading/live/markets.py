@@ -26,8 +26,8 @@ from market.sessions import moment, session_of
 from market.sources.base import Price
 from trading.live.quotes import Ask, LiveQuotes
 from trading.live.thread_pool import Crew
-from trading.live.watched import Market
 from trading.models import Message
+from trading.selectors.markets import Market
 
 Fetch = Callable[[Symbol, str, datetime], object]
 """Stores what has closed until then and is not known yet. Raises MarketError."""

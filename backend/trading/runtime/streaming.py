@@ -37,12 +37,12 @@ from market.stream import (
     Tick,
 )
 from trading.agents import journal
-from trading.agents.pipeline import Pipeline
-from trading.live.candles import Untold, newest_open, telling, told_until
-from trading.live.watched import Market, watched_markets
+from trading.live.markets import Untold, newest_open, telling, told_until
 from trading.messages.adapter import OUTAGES
 from trading.runtime.heartbeat import STREAM, Heart
+from trading.runtime.pipeline import Pipeline
 from trading.runtime.stop import Stop
+from trading.selectors.markets import Market, watched_markets
 
 logger = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from django.utils import timezone
 from engine.snapshot import Snapshot
 from market.errors import MarketError
 from market.models import Symbol
-from trading.agents.pipeline import Market, Pipeline, watched_markets
 from trading.errors import NotNow
-from trading.live.feeds import make_pipeline
-from trading.live.replay_clock import due
 from trading.models import Account, Decision, Message
+from trading.runtime.pipeline import Pipeline, make_pipeline
+from trading.runtime.replay_clock import due
 from trading.selectors.market_data import latest_snapshot
+from trading.selectors.markets import Market, watched_markets
 from trading.training.trainer import warm_up
 
 
