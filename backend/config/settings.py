@@ -18,7 +18,7 @@ ALLOWED_HOSTS = ENVIRONMENT.allowed_hosts
 
 PROJECT_APPS = ["accounts", "market", "learning", "trading", "backtests", "dashboard"]
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # config.urls looks for the admin modules: no command needs them
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -26,7 +26,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "axes",
     "corsheaders",
-    "django_prometheus",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "rest_framework",

@@ -4,6 +4,7 @@ from typing import Any
 
 from celery import current_app
 from django.conf import settings
+from django.core.checks import Tags
 from django.core.management import BaseCommand, CommandError
 from django.core.management.base import CommandParser
 from kombu.exceptions import OperationalError
@@ -17,6 +18,7 @@ WAIT_SECONDS = 2.0
 
 class Command(BaseCommand):
     help = "Check the broker, the workers of each queue and the age of the last beat; fails when one is missing."
+    requires_system_checks = [Tags.security]  # the others import every view
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--beat", action="store_true", help="look at the beat alone")

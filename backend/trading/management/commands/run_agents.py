@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management import BaseCommand
 from django.core.management.base import CommandParser
 
@@ -14,6 +15,7 @@ from trading.runtime.pipeline import make_pipeline
 
 class Command(BaseCommand):
     help = "Run the agents of all running accounts until Ctrl+C or SIGTERM."
+    requires_system_checks = [Tags.security]  # the others import every view
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--speed", type=seconds, default=1.0, help="seconds for each candle (default %(default)s)")

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.conf import settings
+from django.core.checks import Tags
 from django.core.management import BaseCommand, CommandError
 from django.core.management.base import CommandParser
 from redis.exceptions import RedisError
@@ -20,6 +21,7 @@ from trading.selectors.markets import Market
 
 class Command(BaseCommand):
     help = "Follow the streams of live markets and hand each closed candle to the agents, until Ctrl+C or SIGTERM."
+    requires_system_checks = [Tags.security]  # the others import every view
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--symbol", action="append", help="only this one, again for more; default: what is watched")
