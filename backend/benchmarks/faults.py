@@ -268,7 +268,7 @@ def _play() -> None:
 
     runner = Runner(0.0, say=print)
     while len(ended(markets := watched_markets(), runner.pipeline)) < len(markets):
-        if not runner.round():
+        if not runner.cycle():
             time.sleep(0.1)
     runner.pipeline.drain()
 

@@ -292,7 +292,7 @@ class Soak:
     def _turn_for(self, seconds: float) -> None:
         end = monotonic() + seconds
         while monotonic() < end:
-            self.relay.turn()
+            self.relay.cycle()
 
     def _settle(self) -> None:
         """Until what had closed by now is there, and told."""
@@ -334,7 +334,7 @@ def _candle(exchange: "FastExchange", series: Any, opened: datetime) -> tuple[An
 
 
 @contextmanager
-def soak(minute_seconds: float, fault_every: float, seconds: float, members: int | None, seed: int) -> Iterator[Soak]:
+def soak(minute_seconds: float, fault_every: float, seconds: float, workers: int | None, seed: int) -> Iterator[Soak]:
     """An exchange with enough candles for so many seconds, and a relay that follows it."""
     from market.services import add_symbol
     from market.stream import Patience
@@ -348,7 +348,7 @@ def soak(minute_seconds: float, fault_every: float, seconds: float, members: int
     # A loaded machine takes longer than it was given.
     future = int(3 * (seconds + SETTLE_SECONDS) / minute_seconds)
     with FastExchange(SYMBOLS, minute_seconds, future=future) as exchange:
-        live = LiveMarkets(exchange.fetch(), _nobody_trades, 0.2, exchange.now, members)
+        live = LiveMarkets(exchange.fetch(), _nobody_trades, 0.2, exchange.now, workers)
         pipeline = Pipeline(Feeds(LIVE, live), live=live)
         # The exchange's clock runs fast, and so a delay of half a second is one of minutes.
         skew = 3600.0

@@ -11,9 +11,9 @@ from web.fallback import error_answer
 
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """With METRICS_TOKEN for its bearer only; without, for everybody while DEBUG is on and for nobody when it is off.
+    """Requires METRICS_TOKEN as a bearer token; without one, it is public while DEBUG is on and 404 when it is off.
 
-    Not by address: behind a proxy on the same machine, everybody comes from 127.0.0.1.
+    Not by address: behind a proxy on the same machine, all requests come from 127.0.0.1.
     """
     if not settings.METRICS_TOKEN:
         return ExportToDjangoView(request) if settings.DEBUG else error_answer(404, "Not found.", "not_found")

@@ -9,7 +9,7 @@ from config.readiness import add_checks
 from web.fallback import unknown_address
 from web.health import AliveView, ReadyView
 
-# Here and not when the apps are ready: commands have no use for the web framework, the admin and the views.
+# Not in AppConfig.ready: commands need neither the admin nor the web framework.
 admin.autodiscover()
 add_checks()
 

@@ -75,7 +75,7 @@ def play_real_candles(real_data: Path, history: int, played: int, **settings: ob
     account = running_account(**{"confidence_threshold": Decimal("0.4"), "stop_loss": Decimal("0.005"), **settings})
     answers = told(candles.index[history:], moody_probabilities(played, seed=7))
     agents = pipeline(PlayedSource(candles, history), answers)
-    while agents.turn(market()):
+    while agents.process_next(market()):
         pass
     return account
 

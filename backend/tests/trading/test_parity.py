@@ -39,7 +39,7 @@ def test_agents_and_replay_agree_to_the_last_digit(real_data: Path, chosen: dict
     account = running_account(confidence_threshold=Decimal("0.4"), **chosen)
     probabilities = moody_probabilities(PLAYED, seed=7)
     agents = pipeline(PlayedSource(candles, HISTORY), told(candles.index[HISTORY:], probabilities))
-    while agents.turn(market()):
+    while agents.process_next(market()):
         pass
     assert_same_books(account, replayed(account, candles, probabilities))
 

@@ -39,7 +39,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 for _ in range(int(sys.argv[1])):
     for market in watched_markets():
-        pipeline.turn(market)
+        pipeline.process_next(market)
 """
 CROWD = """
 from tests.trading.crowd import race

@@ -1,4 +1,4 @@
-"""Orders by hand: through the same gate, fill model and ledger as those of the agents, under the same lock."""
+"""Manual orders, through the same gate, fill model and ledger as those of the agents, under the same lock."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from django.db import transaction
 from msgspec.structs import replace
 
 from engine.candles import interval_length
-from engine.decide import Decision as Made
+from engine.decide import Decision as ProposedDecision
 from engine.fills import execution_report, fill
 from engine.orders import Action, Fill, Order, Quote, Reason, Refusal
 from engine.risk import exit_order, gate
@@ -20,19 +20,19 @@ from market.instruments import stored_instrument
 from market.models import Candle, Symbol
 from market.sources.replay import Price
 from trading.agents import journal
-from trading.books.idempotency import Answer, Once
+from trading.books.idempotency import IdempotentRequest, StoredResponse
 from trading.books.session import Desk, desks_of, price_age, save_accounts
 from trading.errors import NoPrice, PositionClosed
 from trading.messages.adapter import DjangoAgentAdapter
 from trading.models import Account, AgentType, Message, Position, Trade
 from trading.runtime import on_demand
 
-Outcome = Trade | Refusal
+OrderResult = Trade | Refusal
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What somebody wants to trade. The price is the platform's business."""
+    """The order that a user requests. The platform supplies the price."""
 
     action: Action
     symbol: Symbol
@@ -44,14 +44,14 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The first price that can be had, and the close up to which the market is known."""
+    """The first available price, and the time up to which the market is known."""
 
     known_until: datetime
     price: Price
 
 
 def price_now(account: Account, symbol: Symbol) -> Moment:
-    """Asked before anything is locked: a source may take its time. Raises NoPrice."""
+    """To be called before anything is locked: a request may take seconds. Raises NoPrice."""
     interval = account.settings.interval
     candles = Candle.objects.filter(symbol=symbol, interval=interval).order_by("-open_time")
     opened = candles.values_list("open_time", flat=True).first()
@@ -68,23 +68,25 @@ def price_now(account: Account, symbol: Symbol) -> Moment:
     return Moment(closed if price.oldest_seconds is None else price.time, price)
 
 
-def order_once(once: Once, ticket: Ticket, say: Callable[[Outcome], Answer]) -> Answer:
-    """Carries out the ticket, unless its key was seen before, and keeps what was said. Raises NoPrice, KeyReused."""
-    if known := once.answer():
+def place_order(
+    request: IdempotentRequest, ticket: Ticket, respond: Callable[[OrderResult], StoredResponse]
+) -> StoredResponse:
+    """Places the order, or returns the stored response of its key. Raises NoPrice, KeyReused."""
+    if known := request.stored_response():
         return known
-    moment = price_now(once.account, ticket.symbol)
+    moment = price_now(request.account, ticket.symbol)
     with transaction.atomic():
-        (desk,) = desks_of([once.account.pk])
-        # Again, now that whoever came first is done with the account.
-        if known := once.answer():
+        (desk,) = desks_of([request.account.pk])
+        # Again: another request with the key may have held the lock.
+        if known := request.stored_response():
             return known
-        answer = say(_place(desk, ticket, moment, _order_id(once)))
-        once.keep(answer)
-    return answer
+        response = respond(_place(desk, ticket, moment, _order_id(request)))
+        request.keep(response)
+    return response
 
 
 def close_position(account: Account, position: Position) -> Trade:
-    """Sells all of it. No limit holds it up. Raises NoPrice and PositionClosed."""
+    """Sells the whole position; no limit applies. Raises NoPrice and PositionClosed."""
     if position.closed_at is not None:
         raise PositionClosed(f"Position {position.pk} is closed already.")
     moment = price_now(account, position.symbol)
@@ -96,24 +98,24 @@ def close_position(account: Account, position: Position) -> Trade:
         price = stored_instrument(position.symbol).price(moment.price.price)
         desk.begin_day(moment.price.time.date())
         order = exit_order(position.symbol.symbol, held.quantity, price, Reason.MANUAL)
-        # The id of a protective exit, too: whoever comes first has closed it.
+        # The id of a protective exit as well, so that the position is closed once.
         return _fill(desk, position.symbol, order, moment.price, f"exit-{position.pk}")
 
 
-def _place(desk: Desk, ticket: Ticket, moment: Moment, order_id: str) -> Outcome:
+def _place(desk: Desk, ticket: Ticket, moment: Moment, order_id: str) -> OrderResult:
     instrument = stored_instrument(ticket.symbol)
     quote = Quote(instrument.price(moment.price.price), price_age(moment.known_until, moment.price))
     desk.begin_day(moment.price.time.date())
-    made = _made(ticket, moment, quote)
-    result = gate(made, desk.book(), desk.standing(made.symbol, quote.price), quote, desk.rules(instrument))
+    proposed = _proposed(ticket, moment, quote)
+    result = gate(proposed, desk.book(), desk.standing(proposed.symbol, quote.price), quote, desk.rules(instrument))
     if isinstance(result, Refusal):
         return result
     return _fill(desk, ticket.symbol, replace(result, reason=Reason.MANUAL), moment.price, order_id)
 
 
-def _made(ticket: Ticket, moment: Moment, quote: Quote) -> Made:
-    """What the gate looks at: a decision of somebody who is sure."""
-    return Made(
+def _proposed(ticket: Ticket, moment: Moment, quote: Quote) -> ProposedDecision:
+    """The input of the gate: a decision with full confidence."""
+    return ProposedDecision(
         symbol=ticket.symbol.symbol,
         time=moment.known_until,
         action=ticket.action,
@@ -145,7 +147,7 @@ def _report(desk: Desk, symbol: Symbol, done: Fill, order_id: str) -> Message:
     )
 
 
-def _order_id(once: Once) -> str:
-    """A function of the key, so that the database, too, lets it be placed only once."""
-    said = f"{once.account.pk}:{once.key}" if once.key else uuid4().hex
+def _order_id(request: IdempotentRequest) -> str:
+    """A function of the key: the database refuses a second order under it."""
+    said = f"{request.account.pk}:{request.key}" if request.key else uuid4().hex
     return f"manual-{sha256(said.encode()).hexdigest()[:28]}"

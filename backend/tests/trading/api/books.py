@@ -38,7 +38,7 @@ class Book:
 
     def play(self, candles: int = 1) -> None:
         for _ in range(candles):
-            assert self.pipeline.turn(market())
+            assert self.pipeline.process_next(market())
 
     def order(self, action: str, quantity: object, key: str = "", symbol: str = "BTCUSDT"):
         headers = {"Idempotency-Key": key} if key else {}

@@ -45,7 +45,7 @@ class Played:
 
     def turn(self, times: int = 1) -> None:
         for _ in range(times):
-            assert self.pipeline.turn(self.market)
+            assert self.pipeline.process_next(self.market)
 
     def says(self, probabilities: list[float]) -> None:
         for time in self.predictor.answers:

@@ -1,4 +1,4 @@
-"""`check_celery`: is there a broker, a worker for every queue, and a beat?"""
+"""`check_celery`: checks the broker, the workers of every queue, and beat."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ class Command(BaseCommand):
     requires_system_checks = [Tags.security]  # the others import every view
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--beat", action="store_true", help="look at the beat alone")
+        parser.add_argument("--beat", action="store_true", help="check the beat only")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.REDIS_URL:
@@ -39,7 +39,7 @@ class Command(BaseCommand):
         missing = []
         for queue in QUEUES:
             workers = sorted(name for name, queues in answers.items() if queue in {row["name"] for row in queues})
-            self.stdout.write(f"{queue:10} {', '.join(workers) or 'nobody'}")
+            self.stdout.write(f"{queue:10} {', '.join(workers) or 'no worker'}")
             missing += [] if workers else [f"no worker listens to the queue {queue}"]
         return missing
 

@@ -1,4 +1,4 @@
-"""`monitor_agents`: what the agents of all users, or of one, are doing."""
+"""`monitor_agents`: the states of the agents of all users, or of one."""
 
 import time
 from typing import Any

@@ -19,14 +19,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--speed", type=seconds, default=1.0, help="seconds for each candle (default %(default)s)")
-
         parser.add_argument("--live", action="store_true", help="no market is played from a file: all are live")
 
     def handle(self, *args: Any, **options: Any) -> None:
         prepare_embedded_database()
         runner = Runner(options["speed"], make_pipeline(LIVE if options["live"] else None), say=self.say)
         runner.stop.on_signals()
-        self.say("the agents are at work; Ctrl+C ends them")
+        self.say("the agents are running; Ctrl+C ends them")
         runner.run()
         self.say("the agents have stopped")
 

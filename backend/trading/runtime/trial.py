@@ -1,7 +1,7 @@
-"""One turn of all three agents, seen from one account."""
+"""The agents on single candles, as the commands `test_agents` and `long_term_test` run them for one account."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -15,16 +15,16 @@ from trading.training.trainer import missing_models, train
 
 
 @dataclass(frozen=True)
-class Cycle:
-    """What the agents said. `decision` and `report` are None where it did not come to that."""
+class Trial:
+    """The messages of one candle. `decision` and `report` are None where there is none for the account."""
 
     snapshot: Message
     decision: Decision | None
     report: Message | None
 
 
-def prepared(account: Account, symbol: Symbol, pipeline: Pipeline) -> Market:
-    """The market of a symbol for an account, with its history stored and its model trained. Raises MarketError."""
+def prepared_market(account: Account, symbol: Symbol, pipeline: Pipeline) -> Market:
+    """The market of a symbol for an account, with its history stored and its models trained. Raises MarketError."""
     market = Market(symbol, TradingSettings.objects.get(account=account).interval)
     pipeline.prepare(market)
     with trading(account, symbol):
@@ -35,22 +35,22 @@ def prepared(account: Account, symbol: Symbol, pipeline: Pipeline) -> Market:
     return market
 
 
-def run_cycle(account: Account, market: Market, pipeline: Pipeline, execute: bool = True) -> Cycle | None:
-    """The next candle of a market; None when there is none. What is not executed is taken back, candle and all.
+def try_next_candle(account: Account, market: Market, pipeline: Pipeline, execute: bool = True) -> Trial | None:
+    """None when there is no next candle. Without `execute` all is rolled back, the candle included.
 
-    Raises MarketError where a live market cannot be looked at.
+    Raises MarketError where a live market cannot be polled.
     """
-    pipeline.look(market)
-    with transaction.atomic() if not execute else _as_it_is():
-        cycle = _seen(account, market) if pipeline.turn(market) else None
+    pipeline.poll(market)
+    with nullcontext() if execute else transaction.atomic():
+        trial = _trial(account, market) if pipeline.process_next(market) else None
         if not execute:
             transaction.set_rollback(True)
-    return cycle
+    return trial
 
 
 @contextmanager
 def trading(account: Account, symbol: Symbol) -> Iterator[None]:
-    """The account follows the symbol and its agents run; afterwards it is as it was before."""
+    """The account follows the symbol and its agents run; afterwards both are as they were before."""
     followed = Follow.objects.filter(account=account, symbol=symbol).exists()
     follow(account, [symbol])
     started = start_agents(account)
@@ -63,13 +63,7 @@ def trading(account: Account, symbol: Symbol) -> Iterator[None]:
             Follow.objects.filter(account=account, symbol=symbol).delete()
 
 
-@contextmanager
-def _as_it_is() -> Iterator[None]:
-    """Each agent commits its own step."""
-    yield
-
-
-def _seen(account: Account, market: Market) -> Cycle | None:
+def _trial(account: Account, market: Market) -> Trial | None:
     snapshots = Message.objects.filter(
         symbol=market.symbol, type=Message.Type.MARKET_SNAPSHOT, interval=market.interval
     )
@@ -78,4 +72,4 @@ def _seen(account: Account, market: Market) -> Cycle | None:
         return None
     decision = Decision.objects.filter(account=account, snapshot=snapshot).first()
     reports = Message.objects.filter(type=Message.Type.EXECUTION_REPORT, account=account)
-    return Cycle(snapshot, decision, reports.filter(correlation_id=snapshot.correlation_id).order_by("pk").last())
+    return Trial(snapshot, decision, reports.filter(correlation_id=snapshot.correlation_id).order_by("pk").last())
