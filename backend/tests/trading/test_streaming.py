@@ -378,7 +378,11 @@ def test_the_failure_of_one_market_does_not_stop_the_others(exchange: Exchange) 
     exchange.pass_minutes()
     manual.until_published()
     manual.until(lambda: any("NOPEUSDT" in line and "bybit" in line for line in manual.said))
+    exchange.pass_minutes()
+    manual.until_published()
     manual.relay.stop.set()
+    assert published("NOPEUSDT") == []
+    assert_all_stored(exchange)
 
 
 def test_it_runs_until_it_is_stopped(exchange: Exchange, manual: ManualRelay) -> None:

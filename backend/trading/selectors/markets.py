@@ -14,7 +14,7 @@ from trading.models import RefreshRequest, TradingSettings
 
 # A candle may come late once; three missing in a row are an outage of the source or a closed market.
 LATE_CANDLES = 3
-# Where candles of the past come from. All others are of now, and have to come on time.
+# Sources of replayed candles. All others are live, and their candles have to arrive on time.
 PLAYED = frozenset({"replay", "csv"})
 
 
