@@ -33,7 +33,7 @@ POLL_SECONDS = 1.0
 LEARN_SECONDS = 10.0
 
 Prepare = Callable[[Market], None]
-Wanted = tuple[Market, str]
+MarketModel = tuple[Market, str]
 
 
 def wanted_models(market: Market) -> list[str]:
@@ -114,7 +114,7 @@ class Trainer:
     predictor: Predictor
     prepare: Prepare = lambda market: None
     make: Make = make_model_apart
-    tried: dict[Wanted, float] = field(default_factory=dict)
+    tried: dict[MarketModel, float] = field(default_factory=dict)
     thread: Thread | None = None
     polled: float = -POLL_SECONDS
     # Continuous learning (`trading.training.continuous`), every LEARN_SECONDS.

@@ -12,8 +12,8 @@ from trading.books.audit import differences
 from trading.management.accounts import account_of, seconds, symbol_of
 from trading.models import Account
 from trading.runtime.pipeline import Pipeline, make_pipeline
+from trading.runtime.single_candles import prepared_market, process_candle, trading
 from trading.runtime.stop import Stop
-from trading.runtime.trial import prepared_market, trading, try_next_candle
 from trading.selectors.markets import Market
 
 
@@ -48,7 +48,7 @@ class Command(BaseCommand):
         begun, candles, slowest = monotonic(), 0, 0.0
         while monotonic() - begun < options["duration"] and not stop.is_set():
             cycle_begun = monotonic()
-            if try_next_candle(account, market, pipeline, options["execute"]) is None:
+            if process_candle(account, market, pipeline, options["execute"]) is None:
                 self.stdout.write("No candle is left.")
                 break
             candles, slowest = candles + 1, max(slowest, monotonic() - cycle_begun)

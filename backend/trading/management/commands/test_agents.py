@@ -10,7 +10,7 @@ from config.embedded import prepare_embedded_database
 from market.errors import MarketError
 from trading.management.accounts import account_of, seconds, symbol_of
 from trading.runtime.pipeline import make_pipeline
-from trading.runtime.trial import Trial, prepared_market, trading, try_next_candle
+from trading.runtime.single_candles import CandleMessages, prepared_market, process_candle, trading
 
 
 class Command(BaseCommand):
@@ -36,23 +36,23 @@ class Command(BaseCommand):
         with trading(account, symbol):
             for number in range(options["iterations"]):
                 time.sleep(options["delay"] if number else 0)
-                if not self._show(try_next_candle(account, market, pipeline, options["execute"])):
+                if not self._show(process_candle(account, market, pipeline, options["execute"])):
                     break
         if not options["execute"]:
             self.stdout.write("Nothing of this was kept: --execute keeps it, and goes on with the next candle.")
 
-    def _show(self, trial: Trial | None) -> bool:
-        if trial is None:
+    def _show(self, messages: CandleMessages | None) -> bool:
+        if messages is None:
             self.stdout.write("There is no next candle, or too few before it for the indicators.")
             return False
-        for line in described(trial):
+        for line in described(messages):
             self.stdout.write(line)
         return True
 
 
-def described(trial: Trial) -> list[str]:
+def described(messages: CandleMessages) -> list[str]:
     """A line for each agent."""
-    snapshot, made, report = trial.snapshot.payload, trial.decision, trial.report
+    snapshot, made, report = messages.snapshot.payload, messages.decision, messages.report
     close, analysis = snapshot["ohlcv"]["close"], snapshot["analysis"]
     market = f"{snapshot['ticker']} closed at {close:g}, trend {analysis['trend']}, strength {analysis['strength']:.2f}"
     decision = "no decision: there is no model yet" if made is None else f"{made.reasoning} ({made.model_type})"

@@ -15,8 +15,8 @@ from trading.training.trainer import missing_models, train
 
 
 @dataclass(frozen=True)
-class Trial:
-    """The messages of one candle. `decision` and `report` are None where there is none for the account."""
+class CandleMessages:
+    """What one candle led to. `decision` and `report` are None where there is none for the account."""
 
     snapshot: Message
     decision: Decision | None
@@ -35,17 +35,17 @@ def prepared_market(account: Account, symbol: Symbol, pipeline: Pipeline) -> Mar
     return market
 
 
-def try_next_candle(account: Account, market: Market, pipeline: Pipeline, execute: bool = True) -> Trial | None:
+def process_candle(account: Account, market: Market, pipeline: Pipeline, execute: bool = True) -> CandleMessages | None:
     """None when there is no next candle. Without `execute` all is rolled back, the candle included.
 
     Raises MarketError where a live market cannot be polled.
     """
     pipeline.poll(market)
     with nullcontext() if execute else transaction.atomic():
-        trial = _trial(account, market) if pipeline.process_next(market) else None
+        messages = _messages_of(account, market) if pipeline.process_next(market) else None
         if not execute:
             transaction.set_rollback(True)
-    return trial
+    return messages
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def trading(account: Account, symbol: Symbol) -> Iterator[None]:
             Follow.objects.filter(account=account, symbol=symbol).delete()
 
 
-def _trial(account: Account, market: Market) -> Trial | None:
+def _messages_of(account: Account, market: Market) -> CandleMessages | None:
     snapshots = Message.objects.filter(
         symbol=market.symbol, type=Message.Type.MARKET_SNAPSHOT, interval=market.interval
     )
@@ -72,4 +72,6 @@ def _trial(account: Account, market: Market) -> Trial | None:
         return None
     decision = Decision.objects.filter(account=account, snapshot=snapshot).first()
     reports = Message.objects.filter(type=Message.Type.EXECUTION_REPORT, account=account)
-    return Trial(snapshot, decision, reports.filter(correlation_id=snapshot.correlation_id).order_by("pk").last())
+    return CandleMessages(
+        snapshot, decision, reports.filter(correlation_id=snapshot.correlation_id).order_by("pk").last()
+    )
