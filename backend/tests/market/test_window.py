@@ -1,6 +1,5 @@
 """The window kept in memory is what the table holds, whoever stores candles meanwhile."""
 
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -90,6 +90,6 @@ def test_crashes_at_every_step_change_nothing_in_the_end(real_data: Path, monkey
 
 def crashed_or_played(agents: Any) -> bool:
     try:
-        return agents.turn(market())
+        return agents.process_next(market())
     except Crash:
         return True

@@ -23,10 +23,11 @@ from market.models import Symbol
 from market.sessions import times_of
 from tests.markets import moody_probabilities, real_candles
 from tests.trading.markets import CASH, PlayedSource, running_account
-from trading.agents.pipeline import Market, Pipeline
 from trading.books.audit import differences
 from trading.books.session import REASONS, limits_of, policy_of
 from trading.models import Account, CashEntry, Decision, EquityPoint, Position, SessionRecord, Trade, TradingSettings
+from trading.runtime.pipeline import Pipeline
+from trading.selectors.markets import Market
 
 HISTORY, PLAYED, FIRST = WINDOW, 90, 300
 
@@ -89,14 +90,14 @@ def played(accounts: Sequence[Account], candles: dict[str, pd.DataFrame], turns:
     for market in markets:
         agents.prepare(market)
     if turns == "together":
-        while any([agents.tell(market) for market in _earliest(markets, sources, agents)]):
+        while any([agents.publish_next(market) for market in _earliest(markets, sources, agents)]):
             agents.drain()
     else:
         rng = np.random.default_rng(5)
         while markets:
             market = markets[int(rng.integers(len(markets)))]
             for _ in range(int(rng.integers(1, 5))):
-                if not agents.turn(market):
+                if not agents.process_next(market):
                     markets.remove(market)
                     break
     return probabilities

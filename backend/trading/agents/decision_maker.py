@@ -83,7 +83,7 @@ class DecisionMaker:
                 hindered |= {it.account.pk for it in deciding} - {row.account_id for row in decided}
         outgoing += self._written(decisions)
         save(sessions)
-        self.activity.tell([session.account for session in sessions if session.account.pk not in hindered])
+        self.activity.record([session.account for session in sessions if session.account.pk not in hindered])
         return Handled(outgoing)
 
     def decide_for(self, account: Account, message: Message) -> Message | None:
@@ -101,7 +101,7 @@ class DecisionMaker:
         messages = self._written([(market, row) for row in self._decide([session], market)])
         save([session])
         self.adapter.publish(messages)
-        self.activity.tell([session.account] if messages else [])
+        self.activity.record([session.account] if messages else [])
         return Message.objects.filter(key=key).first()
 
     def _close(self, session: AccountSession, market: Observed) -> list[Message]:
@@ -156,7 +156,7 @@ class DecisionMaker:
             served = [
                 it.account for it in sessions if it.settings.model_name == model and it.account.pk not in lacking_keys
             ]
-            self.rules.tell(served, message, model, answer)
+            self.rules.record(served, message, model, answer)
         return decided
 
     def _written(self, decided: Sequence[tuple[Observed, Decision]]) -> list[Message]:

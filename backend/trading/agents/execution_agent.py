@@ -58,7 +58,7 @@ class ExecutionAgent:
             done.append(decision)
         save(list(sessions.values()))
         Decision.objects.bulk_update(done, ["status", "reason_code", "executed_at"])
-        self.activity.tell([session.account for session in sessions.values()])
+        self.activity.record([session.account for session in sessions.values()])
         return handled
 
     def _carry_out(self, session: AccountSession, message: Message, decision: Decision, price: Price) -> Message:

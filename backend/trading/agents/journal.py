@@ -52,7 +52,7 @@ class Activity:
         self.agent = agent
         self._written: dict[int, float] = {}
 
-    def tell(self, accounts: Iterable[Account]) -> None:
+    def record(self, accounts: Iterable[Account]) -> None:
         """The agent has just worked for these accounts."""
         now = monotonic()
         users = [account.user_id for account in accounts]

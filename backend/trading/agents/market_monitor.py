@@ -35,9 +35,9 @@ class MarketMonitor:
         self._windows: dict[tuple[int, str], CandleWindow] = {}
 
     def observe(self, symbol: Symbol, interval: str, source: ReplaySource) -> Message | None:
-        """Takes what has closed since the last look and tells about the newest candle. None when nothing has."""
+        """Takes what has closed since the last poll and publishes the newest candle. None when nothing has."""
         fresh = self.fresh(symbol, interval, source)
-        return None if fresh.empty else self.tell(symbol, interval, fresh, source.name)
+        return None if fresh.empty else self.publish(symbol, interval, fresh, source.name)
 
     def fresh(self, symbol: Symbol, interval: str, source: ReplaySource) -> pd.DataFrame:
         """What has closed since the newest stored candle; an empty frame when nothing has."""
@@ -46,10 +46,10 @@ class MarketMonitor:
             self.prepare(symbol, interval, source)
             known = CandleWindow.stored(symbol, interval, WINDOW)
             self._keep(symbol, interval, known)
-        # Where another process has stored that candle already, `tell` finds out.
+        # Where another process has stored that candle already, `publish` notices.
         return source.closed_after(known.newest)
 
-    def tell(
+    def publish(
         self, symbol: Symbol, interval: str, fresh: pd.DataFrame, source_name: str, facts: Facts = NO_FACTS
     ) -> Message | None:
         """Stores candles and the snapshot of the newest; None while the indicators are warming up.

@@ -7,10 +7,10 @@ from market.models import Symbol
 from tests.api import make_user, problem, register
 from tests.trading.api.markets import API, NONSENSE, account_of, body, results
 from trading.agents.decision_maker import concerned
-from trading.agents.pipeline import watched_markets
 from trading.books.accounts import MOST_SYMBOLS, WATCH_LIST, start_agents
 from trading.books.session import AccountSession, locked_sessions
 from trading.models import AgentState, CashEntry, Decision, Follow, Message, TradingSettings
+from trading.selectors.markets import watched_markets
 
 SYMBOLS = API + "symbols/"
 KEYS = {"id", "symbol", "name", "kind", "source", "is_active", "created_at", "updated_at"}

@@ -1,4 +1,4 @@
-"""Orders by hand: through the same gate, fill model and ledger as those of the agents, under the same lock."""
+"""Manual orders, through the same gate, fill model and ledger as those of the agents, under the same lock."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,13 +18,14 @@ from engine.risk import refusal_text
 from market.errors import MarketError
 from market.models import Candle, Symbol
 from market.sources.replay import Price
-from trading.agents import journal, on_demand
+from trading.agents import journal
 from trading.agents.reports import fill_report
-from trading.books.idempotency import Answer, Once
+from trading.books.idempotency import IdempotentRequest, StoredResponse
 from trading.books.session import AccountSession, day_of, locked_sessions, price_age, save
 from trading.errors import NoPrice, PositionClosed
 from trading.messages.adapter import DjangoAgentAdapter
 from trading.models import Account, AgentType, Message, Position, Trade
+from trading.runtime import on_demand
 
 
 class Refusal(NamedTuple):
@@ -34,12 +35,12 @@ class Refusal(NamedTuple):
     detail: str
 
 
-Outcome = Trade | Refusal
+OrderResult = Trade | Refusal
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What somebody wants to trade. The price is the platform's business."""
+    """The order that a user requests. The platform supplies the price."""
 
     action: Action
     symbol: Symbol
@@ -51,14 +52,14 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The first price that can be had, and the close up to which the market is known."""
+    """The first available price, and the time up to which the market is known."""
 
     known_until: datetime
     price: Price
 
 
 def price_now(account: Account, symbol: Symbol) -> Moment:
-    """Asked before anything is locked: a source may take its time. Raises NoPrice."""
+    """To be called before anything is locked: a request may take seconds. Raises NoPrice."""
     interval = account.settings.interval
     candles = Candle.objects.filter(symbol=symbol, interval=interval).order_by("-open_time")
     opened = candles.values_list("open_time", flat=True).first()
@@ -75,19 +76,21 @@ def price_now(account: Account, symbol: Symbol) -> Moment:
     return Moment(closed if price.oldest_seconds is None else price.time, price)
 
 
-def order_once(once: Once, ticket: Ticket, respond: Callable[[Outcome], Answer]) -> Answer:
-    """Carries out the ticket, unless its key was seen before, and stores the response. Raises NoPrice, KeyReused."""
-    if known := once.answer():
+def place_order(
+    request: IdempotentRequest, ticket: Ticket, respond: Callable[[OrderResult], StoredResponse]
+) -> StoredResponse:
+    """Places the order, or returns the stored response of its key. Raises NoPrice, KeyReused."""
+    if known := request.stored_response():
         return known
-    moment = price_now(once.account, ticket.symbol)
+    moment = price_now(request.account, ticket.symbol)
     with transaction.atomic():
-        (session,) = locked_sessions(Q(pk=once.account.pk), [ticket.symbol])
-        # Again, under the lock: another request may have carried it out meanwhile.
-        if known := once.answer():
+        (session,) = locked_sessions(Q(pk=request.account.pk), [ticket.symbol])
+        # Again: another request with the key may have held the lock.
+        if known := request.stored_response():
             return known
-        answer = respond(_place(session, ticket, moment, _order_id(once)))
-        once.keep(answer)
-    return answer
+        response = respond(_place(session, ticket, moment, _order_id(request)))
+        request.keep(response)
+    return response
 
 
 def close_position(account: Account, position: Position) -> Trade:
@@ -110,7 +113,7 @@ def close_position(account: Account, position: Position) -> Trade:
     return outcome
 
 
-def _place(session: AccountSession, ticket: Ticket, moment: Moment, order_id: str) -> Outcome:
+def _place(session: AccountSession, ticket: Ticket, moment: Moment, order_id: str) -> OrderResult:
     symbol, price = ticket.symbol, moment.price
     instrument, terms, before = session.instrument(symbol), session.terms(symbol), session.holding(symbol)
     tick, lots = instrument.ticks(price.price), instrument.lots(ticket.quantity)
@@ -138,7 +141,7 @@ def _place(session: AccountSession, ticket: Ticket, moment: Moment, order_id: st
     return trade
 
 
-def _order_id(once: Once) -> str:
+def _order_id(request: IdempotentRequest) -> str:
     """A function of the key, so that the database, too, lets it be placed only once."""
-    request = f"{once.account.pk}:{once.key}" if once.key else uuid4().hex
-    return f"manual-{sha256(request.encode()).hexdigest()[:28]}"
+    source = f"{request.account.pk}:{request.key}" if request.key else uuid4().hex
+    return f"manual-{sha256(source.encode()).hexdigest()[:28]}"

@@ -1,4 +1,4 @@
-"""What a user was told holds from then on: no agent goes on trading as the account was before."""
+"""A change of settings holds once it is confirmed: no agent trades by the old ones afterwards."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +30,7 @@ changing = pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 
 
 @changing
-def test_an_agent_that_waited_for_a_change_knows_it(change: Callable[[Account, Symbol], Any]) -> None:
+def test_an_agent_that_waited_for_a_change_reads_it(change: Callable[[Account, Symbol], Any]) -> None:
     account = running_account()
     symbol = Symbol.objects.get(symbol="BTCUSDT")
     assert may_trade(session_of(account, symbol), symbol)
