@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from engine.jump import OUTCOMES, Replay, replay
+from engine.replay import Candle, Predict, State, Step, advance, step
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.decide import Policy
 from engine.features import FeatureForm, feature_matrix, feature_vector
 from engine.indicators import WINDOW
-from engine.jump import OUTCOMES, Replay, replay
 from engine.orders import Code, Costs, Fill, Instrument, Reason
-from engine.replay import Candle, Predict, State, Step, advance, step
 from engine.risk import Limits, Rules
 from engine.snapshot import market_frame, snapshot_at
 from tests.engine.accounts import rules

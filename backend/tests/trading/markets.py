@@ -15,7 +15,7 @@ from learning.serving import Answer
 from market.models import Symbol
 from market.services import add_symbol
 from market.sources.replay import ReplaySource
-from tests.engine.test_replay import moody_probabilities
+from tests.engine.accounts import moody_probabilities
 from tests.markets import real_candles
 from trading.agents.pipeline import Market, Pipeline
 from trading.books.accounts import follow, open_account, start_agents

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from market import candle_table
-from tests.engine.test_replay import moody_probabilities
+from tests.engine.accounts import moody_probabilities
 from tests.markets import real_candles
 from tests.trading.markets import PlayedSource, market, pipeline, running_account, told
 from tests.trading.test_parity import HISTORY, PLAYED, SETTINGS, assert_same_books, replayed

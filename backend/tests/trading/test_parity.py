@@ -11,7 +11,7 @@ from engine.orders import Costs
 from engine.risk import Rules
 from engine.snapshot import market_frame
 from market.instruments import stored_instrument
-from tests.engine.test_replay import moody_probabilities
+from tests.engine.accounts import moody_probabilities
 from tests.markets import real_candles
 from tests.trading.markets import CASH, PlayedSource, market, pipeline, running_account, told
 from trading.books.session import limits_of, policy_of
