@@ -5,6 +5,7 @@ Fractions become ratios of whole numbers, so that nothing is rounded where nothi
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from fractions import Fraction
 from math import inf
 from typing import NamedTuple
 
@@ -154,11 +155,12 @@ def terms_of(rules: Rules, money_step: Decimal | None = None) -> Terms:
     """`money_step` is the smallest amount of the account where that is finer than the instrument's own."""
     instrument, costs, policy, limits = rules.instrument, rules.costs, rules.policy, rules.limits
     step = instrument.money_step if money_step is None else money_step
-    scale = instrument.money_step / step
-    if scale != int(scale):
+    scale, rest = divmod(instrument.money_step, step)
+    if rest or not scale:
         raise ValueError(f"the money of {instrument.symbol} is not in whole steps of {step}")
+    unit = Fraction(instrument.price_tick) * Fraction(instrument.lot_step) / Fraction(step)
     return Terms(
-        *(instrument.price_tick * instrument.lot_step / step).as_integer_ratio(),
+        *unit.as_integer_ratio(),
         int(scale),
         *costs.slippage_rate.as_integer_ratio(),
         *costs.fee_rate.as_integer_ratio(),
@@ -190,18 +192,18 @@ def terms_of(rules: Rules, money_step: Decimal | None = None) -> Terms:
 
 
 def bounded(terms: Terms, highest_tick: int) -> Terms | None:
-    """The same for 64 bits: with the most lots and money for which no product of the fold overflows up to this price.
+    """The same for 64 bits: with the most lots and money for which nothing in the fold overflows up to this price.
 
-    None where even one lot would not fit.
+    None where even one lot would not fit. `history.play` compares lots and money with these bounds.
     """
     t = terms
     # Slippage at most doubles a price.
     price = 2 * highest_tick
     ratios = (t.slippage_n + t.slippage_d, t.stop_d, t.target_n + t.target_d, t.trail_d)
-    per_lot = price * t.unit_n * max(t.fee_n, t.position_d, t.exposure_d, 1)
-    denominators = t.unit_d * max(t.fee_d * t.scale, t.position_n, t.exposure_n)
-    per_step = max(denominators, t.unit_d, t.daily_loss_d, t.drawdown_d, t.position_n, t.exposure_n)
-    if max(price * max(ratios), per_lot, per_step, t.least_steps * t.unit_d) >= LARGEST_INT64:
+    per_lot = price * t.unit_n * max(t.fee_n, t.position_d, t.exposure_d)
+    per_step = max(t.unit_d * max(t.position_n, t.exposure_d), t.daily_loss_d, t.drawdown_d)
+    constants = (t.unit_d * t.fee_d * t.scale, t.unit_d * t.least_steps, t.fixed_lots, t.max_entries, t.max_open)
+    if max(price * max(ratios), per_lot, per_step, *constants) >= LARGEST_INT64:
         return None
     return t._replace(largest_lots=LARGEST_INT64 / per_lot, largest_money=LARGEST_INT64 / per_step)
 

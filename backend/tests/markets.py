@@ -52,13 +52,3 @@ def closes(smallest: int = 1, largest: int = 120) -> st.SearchStrategy[Array]:
 def assert_same_bits(left: Array, right: Array) -> None:
     """Equal shapes and equal numbers to the last bit; a NaN equals a NaN."""
     np.testing.assert_array_equal(np.asarray(left), np.asarray(right), strict=True)
-
-
-def moody_probabilities(rows: int, seed: int) -> npt.NDArray[np.float64]:
-    """A model that changes its mind now and then, and sometimes has no answer."""
-    rng = np.random.default_rng(seed)
-    moods = rng.dirichlet([0.7, 0.5, 0.7], size=rows)
-    kept = np.maximum.accumulate(np.where(rng.random(rows) < rng.uniform(0.02, 1.0), np.arange(rows), 0))
-    probabilities = moods[kept]
-    probabilities[rng.random(rows) < 0.02] = np.nan
-    return probabilities

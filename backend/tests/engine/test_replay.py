@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from engine.features import FeatureForm, feature_matrix, feature_vector
 from engine.indicators import WINDOW
-from engine.orders import Code, Fill, Instrument, Reason
+from engine.orders import Code, Costs, Fill, Instrument, Reason
+from engine.risk import Limits, Rules
 from engine.snapshot import market_frame, snapshot_at
 from engine.terms import Costs, Limits, Policy, Rules
 from tests.engine.accounts import rules

@@ -15,7 +15,8 @@ from learning.serving import Answer
 from market.models import Symbol
 from market.services import add_symbol
 from market.sources.replay import ReplaySource
-from tests.markets import moody_probabilities, real_candles
+from tests.engine.accounts import moody_probabilities
+from tests.markets import real_candles
 from trading.books.accounts import follow, open_account, start_agents
 from trading.models import Account, Follow, TradingSettings
 from trading.runtime.pipeline import Pipeline

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.markets import moody_probabilities
+from tests.engine.accounts import moody_probabilities
 from tests.trading.markets import PlayedSource, market, pipeline, running_account, told
 from tests.trading.test_parity import HISTORY, PLAYED, SETTINGS, assert_same_books, expected, frames
 from trading.agents import decision_maker, execution_agent, journal, market_monitor

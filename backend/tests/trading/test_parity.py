@@ -21,7 +21,8 @@ from learning.serving import Answer
 from market.instruments import stored_instrument
 from market.models import Symbol
 from market.sessions import times_of
-from tests.markets import moody_probabilities, real_candles
+from tests.engine.accounts import moody_probabilities
+from tests.markets import real_candles
 from tests.trading.markets import CASH, PlayedSource, running_account
 from trading.books.audit import differences
 from trading.books.session import REASONS, limits_of, policy_of
