@@ -108,6 +108,8 @@ class DjangoAgentAdapter:
         except OUTAGES:
             raise
         except Exception as error:
+            if not claimed:
+                raise
             if len(claimed) == 1:
                 self._failed(claimed[0], error)
             else:
