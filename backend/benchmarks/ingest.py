@@ -106,7 +106,7 @@ def server_seconds() -> float:
 
 def minute(symbols: list[Any], fetch: Callable[..., Any], now: datetime) -> tuple[float, float, float]:
     """Seconds, processor seconds here and processor seconds of the database for one candle of every symbol."""
-    from market.ingestion import ingest
+    from market.ingestion.candles import ingest
 
     began, worked, served = perf_counter(), process_time(), server_seconds()
     new = sum(ingest(symbol, "1m", fetch, now).new for symbol in symbols)
@@ -116,7 +116,7 @@ def minute(symbols: list[Any], fetch: Callable[..., Any], now: datetime) -> tupl
 
 
 def measured(symbols: list[Any], minutes: int, http: bool) -> list[tuple[float, float, float]]:
-    from market.ingestion import ingest
+    from market.ingestion.candles import ingest
     from market.models import Candle, CandleGap
 
     Candle.objects.filter(symbol__in=symbols).delete()

@@ -337,7 +337,7 @@ def _candle(exchange: "FastExchange", series: Any, opened: datetime) -> tuple[An
 def soak(minute_seconds: float, fault_every: float, seconds: float, members: int | None, seed: int) -> Iterator[Soak]:
     """An exchange with enough candles for so many seconds, and a relay that follows it."""
     from market.services import add_symbol
-    from market.stream import Patience
+    from market.sources.bybit_stream import Patience
     from tests.trading.exchange import FastExchange
     from trading.agents.pipeline import Pipeline
     from trading.live.candles import LiveMarkets

@@ -20,7 +20,7 @@ from django.db.models import Model
 
 from engine.candles import COLUMNS
 from market import statements
-from market.sessions import Times
+from market.calendar.sessions import Times
 from market.statements import Inserted
 
 Array = npt.NDArray[np.float64]

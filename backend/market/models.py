@@ -205,7 +205,7 @@ class OrderBookDepth(models.Model):
 
 
 class SourceState(models.Model):
-    """How a source of candles is doing, as the processes that ask it have found (market.source_states)."""
+    """How a source of candles is doing, as the processes that ask it have found (market.sources.health)."""
 
     class State(models.TextChoices):
         WORKING = "working"

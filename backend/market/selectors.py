@@ -8,9 +8,9 @@ from django.db.models import QuerySet, Sum
 
 from engine.candles import COLUMNS
 from market import candle_table
+from market.calendar.sessions import Times, moment, session_of
 from market.candle_table import Array
 from market.models import CandleGap, CandleRevision, OrderBookDepth, Symbol
-from market.sessions import Times, moment, session_of
 
 SECOND = np.timedelta64(1, "s")
 # So many candles show how a series is stamped.

@@ -5,8 +5,8 @@ from django.utils import timezone
 
 from engine.candles import interval_length, validate
 from market import candle_table
+from market.calendar.sessions import times_of
 from market.models import Symbol
-from market.sessions import times_of
 from market.symbols import kind_of, parse_symbol
 
 ROWS_AT_ONCE = 50_000

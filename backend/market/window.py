@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from engine.candles import COLUMNS
 from market import candle_table
+from market.calendar.sessions import Times
 from market.candle_table import Array
 from market.models import Symbol
-from market.sessions import Times
 from market.statements import Inserted
 
 BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)

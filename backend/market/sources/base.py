@@ -69,7 +69,7 @@ class Source(Protocol):
     """A place that candles come from. Every method raises a market.errors.SourceError when it cannot answer.
 
     A long history is fetched page by page. Each request passes through a guard: patience, budget and circuit breaker
-    belong to market.resilience.
+    belong to market.sources.resilience.
     """
 
     @property

@@ -13,7 +13,7 @@ Value = TypeVar("Value")
 
 
 class Guard(Protocol):
-    """What stands between a client and the network: budget, patience and circuit breaker (market.resilience)."""
+    """What stands between a client and the network: budget, retries, circuit breaker (market.sources.resilience)."""
 
     def __call__(self, ask: Callable[[], Value], weight: int = 1) -> Value: ...
 

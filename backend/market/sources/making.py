@@ -1,9 +1,9 @@
 """The sources as the platform uses them: each with a budget, patience and a circuit breaker of its own."""
 
-from market.resilience import Budget, Guard
-from market.source_states import record
 from market.sources.base import Source
 from market.sources.client import Line
+from market.sources.health import record
+from market.sources.resilience import Budget, Guard
 
 # A fifth of what each allows one address, because several processes may ask from it. Yahoo names no figure.
 # Bybit: 600 requests in 5 s (https://bybit-exchange.github.io/docs/v5/rate-limit); Binance: 6,000 of weight a minute.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from market.sessions import moment, times_of
+from market.calendar.sessions import moment, times_of
 from market.sources import csv_file
 from market.sources.base import FIRST_CANDLES, FIRST_SPAN, Price
 

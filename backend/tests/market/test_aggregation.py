@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.candles import INTERVALS, CandleError, validate
-from market.aggregation import AggregationError, aggregate, lower_interval
-from market.sessions import session_of
+from market.calendar.sessions import session_of
+from market.sources.built import AggregationError, aggregate, lower_interval
 from tests.markets import random_candles, real_candles
 
 DAY = random_candles(24 * 6)

@@ -13,9 +13,9 @@ import pytest
 from market.errors import NoSource, SourceDown, SymbolError, UnknownSource
 from market.models import Candle, Symbol
 from market.services import add_symbol, store_candles
-from market.source_states import source_states
 from market.sources import choice, csv_file
 from market.sources.csv_source import CsvSource
+from market.sources.health import source_states
 from tests.market.servers import faults
 from tests.market.servers.faults import Fault
 from tests.market.venues import KINDS, NOW, Venue, hours, opened
@@ -200,7 +200,7 @@ def test_sources_of_the_platform_have_budgets_and_breakers_that_are_told_about(t
 def test_nothing_heavy_is_imported_before_a_source_is_asked():
     heavy = ["pandas", "pybit", "ccxt", "yfinance", "curl_cffi", "stamina", "pybreaker", "pyrate_limiter"]
     script = (
-        "import django, sys; django.setup(); import market.sources.choice, market.source_states; "
+        "import django, sys; django.setup(); import market.sources.choice, market.sources.health; "
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     environment = {"PATH": "", "DJANGO_SETTINGS_MODULE": "config.settings"}

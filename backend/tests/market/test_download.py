@@ -12,9 +12,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from market import download as downloads
-from market.download import Download, DownloadError, _plain
 from market.errors import SourceDown
+from market.ingestion import download as downloads
+from market.ingestion.download import Download, DownloadError, _plain
 from market.sources import choice, csv_file
 from tests.market.known_source import KnownSource
 from tests.market.servers.bybit import BybitServer

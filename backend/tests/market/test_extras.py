@@ -8,10 +8,10 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 
-from market.backfill import fill_gaps
 from market.errors import BadAnswer, NoSource, NotServed, SourceDown
-from market.extras import ingest_depth, ingest_extras, refresh_terms, store_more
-from market.ingestion import ingest
+from market.ingestion.backfill import fill_gaps
+from market.ingestion.candles import ingest
+from market.ingestion.extras import ingest_depth, ingest_extras, refresh_terms, store_more
 from market.instruments import stored_instrument
 from market.models import Candle, OrderBookDepth, Symbol
 from market.selectors import candle_frame, missing_candles, newest_depth

@@ -7,17 +7,17 @@ from functools import partial
 import pandas as pd
 import pytest
 
-from market import history
-from market.backfill import WAITS
+from market.calendar.sessions import expected_times
 from market.errors import MarketError, SourceDown
-from market.extras import ingest_extras, store_more
-from market.history import top_up
-from market.ingestion import Ingested, ingest
+from market.ingestion import history
+from market.ingestion.backfill import WAITS
+from market.ingestion.candles import Ingested, ingest
+from market.ingestion.extras import ingest_extras, store_more
+from market.ingestion.history import top_up
+from market.ingestion.rescaling import Rescaled
 from market.models import Candle, CandleGap, CandleRevision, Symbol
-from market.rescaling import Rescaled
 from market.selectors import candle_frame, missing_candles, open_gaps
 from market.services import add_symbol, store_candles
-from market.sessions import expected_times
 from market.sources import choice
 from market.sources.base import FIRST_CANDLES, FIRST_SPAN, Prices
 from market.sources.csv_source import CsvSource

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from engine.candles import CandleError, find_gaps
-from market.backfill import WAITS, Filled, fill_gaps
 from market.errors import SourceDown
-from market.history import OVERLAP
-from market.ingestion import ingest, keep, look
+from market.ingestion.backfill import WAITS, Filled, fill_gaps
+from market.ingestion.candles import ingest, keep, look
+from market.ingestion.history import OVERLAP
 from market.models import Candle, CandleGap, CandleRevision, Symbol
 from market.selectors import candle_frame, missing_candles, open_gaps, revision_count, staleness
 from market.services import add_symbol, store_candles

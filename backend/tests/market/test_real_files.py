@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from engine.candles import validate
+from market.calendar.gaps import gaps_line
 from market.errors import CandleFileError
-from market.gaps import gaps_line
 from market.instruments import inferred_tick
 from market.sources import csv_file
 from market.symbols import kind_of

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.candles import CandleError
-from market.ingestion import ingest
+from market.ingestion.candles import ingest
+from market.ingestion.rescaling import Rescaled, restart, scale_between
 from market.models import Candle, CandleRevision, Symbol
-from market.rescaling import Rescaled, restart, scale_between
 from market.selectors import candle_frame
 from market.sources.base import Answer, Prices
 from tests.market.known_source import KnownSource

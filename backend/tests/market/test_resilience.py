@@ -24,8 +24,8 @@ from market.errors import (
     UnknownInstrument,
 )
 from market.models import SourceState
-from market.resilience import Budget, Guard, Patience, Pause, nobody
-from market.source_states import record, source_states
+from market.sources.health import record, source_states
+from market.sources.resilience import Budget, Guard, Patience, Pause, nobody
 from tests.market.servers import faults
 from tests.market.venues import NOW, Venue
 

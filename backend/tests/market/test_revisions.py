@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from market.ingestion import ingest
+from market.ingestion.candles import ingest
 from market.models import Candle, CandleRevision, Symbol
 from market.selectors import candle_frame, revision_count
 from market.services import add_symbol, store_candles

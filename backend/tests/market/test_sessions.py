@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from market.calendar.sessions import ALWAYS, expected_times, is_open, moment, session_of, times_of
 from market.errors import SymbolError
-from market.sessions import ALWAYS, expected_times, is_open, moment, session_of, times_of
 from tests.markets import real_candles
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from market.calendar.sessions import Times, times_of
 from market.candle_table import Array
 from market.models import Candle, Symbol
 from market.services import add_symbol, store_candles
-from market.sessions import Times, times_of
 from market.statements import Inserted
 from market.window import CandleWindow
 from trading.models import Message

@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from market.backfill import fill_gaps
-from market.ingestion import ingest
+from market.ingestion.backfill import fill_gaps
+from market.ingestion.candles import ingest
 from market.models import Symbol
-from market.resilience import Guard, Patience, Pause
 from market.sources import choice
 from market.sources.bybit import BybitSource
 from market.sources.client import Line
+from market.sources.resilience import Guard, Patience, Pause
 from tests.market.servers import faults
 from tests.market.servers.bybit import BybitServer
 from tests.market.servers.bybit_ws import BybitStream

@@ -15,7 +15,7 @@ from learning.models import ModelVersion, TrainingTask
 from learning.recipes import Recipe
 from learning.requests import request_training
 from learning.serving import Predictor
-from market import history
+from market.ingestion import history
 from market.models import Candle, CandleGap, Symbol
 from market.selectors import candle_frame
 from market.services import add_symbol, store_candles

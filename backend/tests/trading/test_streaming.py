@@ -11,7 +11,7 @@ from django.db import connection
 
 from market.models import Candle, SourceState
 from market.services import store_candles
-from market.stream import Patience
+from market.sources.bybit_stream import Patience
 from tests.market.servers import faults
 from tests.market.servers.series import frame_of
 from tests.trading.exchange import MINUTE, Exchange

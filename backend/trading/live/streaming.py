@@ -20,9 +20,7 @@ from django.db import close_old_connections, connection
 
 from engine.candles import CandleError, interval_length
 from market.errors import MarketError, gist, reason
-from market.source_states import record
-from market.sources.choice import sources_for
-from market.stream import (
+from market.sources.bybit_stream import (
     INTERVALS,
     TICK_SECONDS,
     Closed,
@@ -36,6 +34,8 @@ from market.stream import (
     Series,
     Tick,
 )
+from market.sources.choice import sources_for
+from market.sources.health import record
 from trading.agents import journal
 from trading.agents.pipeline import Pipeline
 from trading.live.candles import Untold, newest_open, telling, told_until

@@ -14,9 +14,9 @@ from django.core.management.base import CommandParser
 
 from config.embedded import prepare_embedded_database
 from engine.candles import CandleError
-from market.download import Download, Downloaded, utc_now
+from market.calendar.gaps import gaps_line
 from market.errors import MarketError, NoSource, SourceError
-from market.gaps import gaps_line
+from market.ingestion.download import Download, Downloaded, utc_now
 from market.sources.base import Source
 from market.symbols import parse_symbol
 

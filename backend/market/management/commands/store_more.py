@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 
 from config.embedded import prepare_embedded_database
 from market.errors import SymbolError
-from market.extras import store_more
+from market.ingestion.extras import store_more
 from market.services import add_symbol
 
 

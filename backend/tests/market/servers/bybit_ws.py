@@ -19,7 +19,7 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
 from engine.candles import interval_length
-from market.stream import INTERVALS, MOST_TOPICS_AT_ONCE
+from market.sources.bybit_stream import INTERVALS, MOST_TOPICS_AT_ONCE
 
 Frame = dict[str, Any]
 QUIET = logging.Logger("quiet", logging.CRITICAL)

@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 from redis.exceptions import RedisError
 
 from config.embedded import prepare_embedded_database
-from market.stream import INTERVALS
+from market.sources.bybit_stream import INTERVALS
 from trading.agents.pipeline import Pipeline
 from trading.live.feeds import LIVE, make_pipeline
 from trading.live.streaming import Relay

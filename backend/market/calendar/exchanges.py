@@ -56,7 +56,7 @@ def exchange_hours(name: str) -> Hours:
 
     The calendar library takes seconds to import, so its answer is kept in the cache.
     """
-    key = f"market.exchanges:{name}:{version('exchange-calendars')}"
+    key = f"market.calendar.exchanges:{name}:{version('exchange-calendars')}"
     kept = cache.get(key)
     if kept is None:
         kept = _from_library(name)

@@ -1,9 +1,7 @@
 """From a source into the candle table: closed candles only, nothing twice, nothing rewritten.
 
-`look` asks the source and writes nothing; `keep` writes all that it found in one transaction, and may be part of a
-larger one. The first look goes back a month or more (market.history). Later the last stored candles are asked for
-again each time: a source that has changed its mind about one of them is seen, the stored candle stays, and the other
-version becomes a CandleRevision.
+The first request goes back a month or more (market.ingestion.history). Later ones repeat the last stored candles: where
+a source reports other values for one of them, the stored candle stays and the new version becomes a CandleRevision.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,14 +14,14 @@ from django.db import transaction
 
 from engine.candles import COLUMNS
 from market import candle_table
-from market.backfill import Runs, keep_gaps, missing_runs
+from market.calendar.sessions import Session, Times, moment, session_of, times_of
 from market.candle_table import Array
-from market.history import OVERLAP, History, first_history, first_start, keep_history
+from market.ingestion.backfill import Runs, keep_gaps, missing_runs
+from market.ingestion.history import OVERLAP, History, first_history, first_start, keep_history
+from market.ingestion.rescaling import refuse_another_scale
 from market.models import Candle, CandleRevision, Symbol
-from market.rescaling import refuse_another_scale
 from market.selectors import frame_of
 from market.services import hold
-from market.sessions import Session, Times, moment, session_of, times_of
 from market.sources.base import Answer
 
 Fetch = Callable[[str, str, datetime, datetime], Answer]

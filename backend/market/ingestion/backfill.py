@@ -9,10 +9,10 @@ from django.db import transaction
 
 from engine.candles import interval_length
 from market import candle_table
+from market.calendar.sessions import Session, Times, moment, session_of, times_of
 from market.errors import MarketError
 from market.models import CandleGap, Symbol
 from market.services import hold
-from market.sessions import Session, Times, moment, session_of, times_of
 from market.sources.base import Answer
 
 Runs = Sequence[Times]

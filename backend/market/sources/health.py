@@ -18,7 +18,7 @@ def source_states() -> list[SourceState]:
 
 
 def record(source: str, error: SourceError | None, retry_at: datetime | None) -> None:
-    """Write down how a request went, and until when the source is left alone. (A market.resilience.Report.)"""
+    """Write down how a request went, and until when the source is left alone. (A market.sources.resilience.Report.)"""
     now = timezone.now()
     if error is None:
         _write(source, state=State.WORKING, failures=0, last_success_at=now, retry_at=None)

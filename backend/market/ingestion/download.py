@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from engine.candles import COLUMNS, interval_length, validate
+from market.calendar.sessions import moment, session_of, times_of
 from market.errors import MarketError
-from market.sessions import moment, session_of, times_of
 from market.sources import csv_file
 from market.sources.base import Source
 

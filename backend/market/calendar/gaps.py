@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from engine.candles import Gap, find_gaps
-from market.sessions import session_of, times_of
+from market.calendar.sessions import session_of, times_of
 
 
 def session_gaps(frame: pd.DataFrame, interval: str, symbol: str) -> list[Gap]:

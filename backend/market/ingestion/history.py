@@ -15,12 +15,12 @@ from django.db import transaction
 
 from engine.candles import COLUMNS, interval_length
 from market import candle_table
-from market.backfill import Runs, keep_old_gaps, missing_runs
+from market.calendar.sessions import Session, Times, moment, session_of, times_of
 from market.candle_table import Array
 from market.errors import MarketError
+from market.ingestion.backfill import Runs, keep_old_gaps, missing_runs
+from market.ingestion.rescaling import refuse_another_scale
 from market.models import Candle, Symbol
-from market.rescaling import refuse_another_scale
-from market.sessions import Session, Times, moment, session_of, times_of
 from market.sources.base import FIRST_CANDLES, FIRST_SPAN, Source
 from market.sources.choice import reachable
 

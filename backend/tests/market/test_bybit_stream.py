@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from market import stream
 from market.errors import BadAnswer, ClockSkew, GarbledAnswer, SourceDown
 from market.sources import bybit
-from market.stream import (
+from market.sources import bybit_stream as stream
+from market.sources.bybit_stream import (
     Answer,
     Closed,
     Connected,

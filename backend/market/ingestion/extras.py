@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from engine.candles import INTERVALS, interval_length
-from market.aggregation import lower_interval
-from market.backfill import fill_gaps
 from market.errors import MarketError, NoSource, NotServed, SourceError
-from market.ingestion import Fetch, ingest
+from market.ingestion.backfill import fill_gaps
+from market.ingestion.candles import Fetch, ingest
 from market.models import Candle, OrderBookDepth, Symbol, check_intervals
 from market.sources.base import Answer, Source, Terms
 from market.sources.book import BookSource
+from market.sources.built import BuiltSource, lower_interval
 
 # Venues change their steps a few times a year.
 TERMS_AGE = timedelta(days=1)
@@ -56,9 +56,6 @@ def or_built(symbol: Symbol, fetch: Fetch) -> Fetch:
             lower = lower_interval(interval, stored)
             if lower is None or not _is_not_served(error):
                 raise
-            # Heavier than the rest of this module, and rarely needed.
-            from market.sources.built import BuiltSource
-
             return BuiltSource(symbol, lower, interval).fetch(name, interval, start, end)
 
     return ask

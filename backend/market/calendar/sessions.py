@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from engine.candles import interval_length
-from market.exchanges import Hours, exchange_hours, forex_hours
+from market.calendar.exchanges import Hours, exchange_hours, forex_hours
 from market.symbols import Kind, kind_of
 
 Times = npt.NDArray[np.datetime64]
