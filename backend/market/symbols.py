@@ -1,4 +1,4 @@
-"""What the name of an instrument says: a strict pattern, and the kind by the form of the whole name."""
+"""Names of instruments: a strict pattern, and the kind by the form of the name."""
 
 import re
 from enum import StrEnum

@@ -5,7 +5,7 @@ from datetime import datetime
 import pandas as pd
 
 from market.errors import SourceDown
-from market.sources.base import Answer, Price, Prices, Terms
+from market.sources.base import FetchedCandles, Price, Prices, Terms
 
 
 class KnownSource:
@@ -37,8 +37,8 @@ class KnownSource:
     def earliest(self, interval: str, now: datetime) -> datetime | None:
         return None
 
-    def fetch(self, symbol: str, interval: str, start: datetime, end: datetime) -> Answer:
-        return Answer(self.candles(symbol, interval, start, end), self)
+    def fetch(self, symbol: str, interval: str, start: datetime, end: datetime) -> FetchedCandles:
+        return FetchedCandles(self.candles(symbol, interval, start, end), self)
 
     def without(self, *rows: int) -> "KnownSource":
         """The same source, from which these candles are missing; rows count from the first."""

@@ -7,7 +7,7 @@ from functools import partial
 import pandas as pd
 import pytest
 
-from market.calendar.sessions import expected_times
+from market.calendar.sessions import moment, session_of
 from market.errors import MarketError, SourceDown
 from market.ingestion import history
 from market.ingestion.backfill import WAITS
@@ -16,7 +16,7 @@ from market.ingestion.extras import ingest_extras, store_more
 from market.ingestion.history import top_up
 from market.ingestion.rescaling import Rescaled
 from market.models import Candle, CandleGap, CandleRevision, Symbol
-from market.selectors import candle_frame, missing_candles, open_gaps
+from market.selectors import candle_frame
 from market.services import add_symbol, store_candles
 from market.sources import choice
 from market.sources.base import FIRST_CANDLES, FIRST_SPAN, Prices
@@ -106,7 +106,7 @@ def test_a_market_that_slept_too_long_goes_on_where_its_source_begins():
         of_venue(venue, "1m")()
         kept = truth.closed(venue.source.earliest("1m", NOW), NOW, NOW)
         assert candle_frame(symbol, "1m").index[10:].equals(kept.index)
-        assert missing_candles(symbol, "1m") == 45 * 24 * 60 - 1 - 10 - len(kept)
+        assert sum(gap.missing for gap in symbol.gaps.filter(interval="1m")) == 45 * 24 * 60 - 1 - 10 - len(kept)
 
 
 def test_the_longer_of_a_thousand_candles_and_a_month_is_asked_for(btc: Symbol):
@@ -126,7 +126,8 @@ def test_the_newest_candles_are_asked_for_first_and_never_twice(btc: Symbol):
 
 def test_a_month_of_a_stock_is_asked_for_by_its_sessions():
     apple, now = add_symbol("AAPL"), datetime(2024, 6, 3, 20, tzinfo=UTC)
-    times = expected_times("AAPL", "1m", now - 40 * DAY, now)
+    opens = session_of("AAPL").open_times("1m", moment(now - 40 * DAY), moment(now))
+    times = pd.DatetimeIndex(opens, tz="UTC")
     truth = random_candles(len(times)).set_index(times)
     source = KnownSource(truth, "yahoo")
     came = ingest(apple, "1m", source.fetch, now)
@@ -162,8 +163,8 @@ def test_a_slow_source_leaves_the_rest_for_the_training(btc: Symbol, monkeypatch
 def test_gaps_of_the_month_are_kept_and_asked_for_once_more(btc: Symbol):
     whole = fives(MONTH)
     first_look(btc, Fives(whole.drop(whole.index[[10, 11, 3000]])))
-    assert [gap.missing for gap in open_gaps(btc, "5m")] == [2, 1]
-    assert {gap.next_try - END for gap in open_gaps(btc, "5m")} == {WAITS[-1]}
+    assert [gap.missing for gap in btc.gaps.filter(interval="5m")] == [2, 1]
+    assert {gap.next_try - END for gap in btc.gaps.filter(interval="5m")} == {WAITS[-1]}
 
 
 def shortened(symbol: Symbol, truth: pd.DataFrame, rows: int) -> None:
@@ -189,7 +190,7 @@ def test_gaps_before_and_behind_the_oldest_stored_candle_are_kept(btc: Symbol):
     shortened(btc, truth, 700)
     oldest = truth.index[-700]
     top_up(btc, "5m", Fives(truth.drop(truth.index[[100, 101, 1299]])), END)
-    found = [(gap.first_missing, gap.missing) for gap in open_gaps(btc, "5m")]
+    found = [(gap.first_missing, gap.missing) for gap in btc.gaps.filter(interval="5m")]
     assert found == [(truth.index[100], 2), (oldest - 5 * MINUTE, 1)]
 
 

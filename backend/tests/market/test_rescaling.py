@@ -12,7 +12,7 @@ from market.ingestion.candles import ingest
 from market.ingestion.rescaling import Rescaled, restart, scale_between
 from market.models import Candle, CandleRevision, Symbol
 from market.selectors import candle_frame
-from market.sources.base import Answer, Prices
+from market.sources.base import FetchedCandles, Prices
 from tests.market.known_source import KnownSource
 from tests.markets import random_candles
 
@@ -56,9 +56,9 @@ def test_a_series_is_restarted_whole_or_not_at_all(symbol: Symbol):
     ingest(symbol, "1h", source.fetch, after(50))
     told = source.split(4.0)
     with pytest.raises(CandleError):
-        restart(symbol, "1h", Answer(told.told.iloc[:0], told))
+        restart(symbol, "1h", FetchedCandles(told.told.iloc[:0], told))
     assert Candle.objects.count() == 50
-    assert restart(symbol, "1h", Answer(told.told.iloc[:52], told)) == 52
+    assert restart(symbol, "1h", FetchedCandles(told.told.iloc[:52], told)) == 52
     assert candle_frame(symbol, "1h")["close"].tolist() == told.told["close"].iloc[:52].tolist()
     assert ingest(symbol, "1h", told.fetch, after(55)).new == 3
 

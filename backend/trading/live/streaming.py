@@ -29,9 +29,9 @@ from market.sources.bybit_stream import (
     Forming,
     KlineStream,
     Lost,
-    Patience,
     Refused,
-    Series,
+    StreamedSeries,
+    StreamTimeouts,
     Tick,
 )
 from market.sources.choice import sources_for
@@ -64,7 +64,7 @@ class Relay:
     markets: Markets = watched_markets
     stop: Stop = field(default_factory=Stop)
     say: Callable[[str], None] = logger.info
-    patience: Patience = field(default_factory=Patience)
+    patience: StreamTimeouts = field(default_factory=StreamTimeouts)
 
     def __post_init__(self) -> None:
         if self.pipeline.live is None:
@@ -156,7 +156,7 @@ class Relay:
         elif isinstance(event, Refused):
             self.say(f"{event.series.symbol} {event.series.interval} is polled: {event.problem}")
 
-    def _meant(self, series: Series) -> list[Market]:
+    def _meant(self, series: StreamedSeries) -> list[Market]:
         return [market for market in self._followed if _series(market) == series]
 
     def _looked(self, market: Market, error: Exception | None) -> None:
@@ -245,8 +245,8 @@ def _streamed_source(market: Market) -> str | None:
     return first if first in STREAMED and market.interval in INTERVALS else None
 
 
-def _series(market: Market) -> Series:
-    return Series(market.symbol.symbol, market.interval)
+def _series(market: Market) -> StreamedSeries:
+    return StreamedSeries(market.symbol.symbol, market.interval)
 
 
 def _name(source: str) -> str:
