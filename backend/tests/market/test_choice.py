@@ -98,18 +98,18 @@ def test_the_first_source_serves(two: list[Venue]):
 
 
 FAULTS = [
-    (faults.status(429, Retry_After="60"), "asked too often"),
-    (faults.SERVER_ERROR, "does not work"),
-    (faults.status(403), "does not serve us here"),
-    (faults.TRUNCATED, "cannot be read"),
+    (faults.status(429, Retry_After="60"), "rate limit exceeded"),
+    (faults.SERVER_ERROR, "server error"),
+    (faults.status(403), "does not serve this region"),
+    (faults.TRUNCATED, "cannot be parsed"),
     (faults.CUT_OFF, "cut off"),
-    (faults.OTHER_JSON, "another form"),
+    (faults.OTHER_JSON, "unknown form"),
     (faults.OTHER_SYMBOL, "answered with DOGEUSDT"),
     (faults.NOT_A_NUMBER, "not a finite number"),
     (faults.ZERO_PRICE, "not above zero"),
     (faults.BACKWARDS, "out of order"),
     (faults.DUPLICATED, "twice"),
-    (faults.EMPTY, "no candles of that time"),
+    (faults.EMPTY, "no candles of that period"),
 ]
 
 
@@ -135,8 +135,8 @@ def test_when_none_answers_each_is_named_with_its_reason(two: list[Venue]):
     with pytest.raises(NoSource) as caught:
         choice.fetch("BTCUSDT", "1h", NOW - hours(10), NOW, [bybit.source, binance.source])
     message = str(caught.value)
-    assert message.startswith("no source for BTCUSDT 1h: bybit: it does not work: HTTP 503")
-    assert "; binance: it does not serve us here: HTTP 451" in message
+    assert message.startswith("no source for BTCUSDT 1h: bybit: server error: HTTP 503")
+    assert "; binance: it does not serve this region: HTTP 451" in message
     assert caught.value.retry_helps
     assert isinstance(caught.value.failures[0], SourceDown)
 
@@ -178,7 +178,7 @@ def test_prices_and_terms_come_from_the_first_that_has_them(two: list[Venue]):
 
 
 def test_sources_of_the_platform_have_budgets_and_breakers_that_are_told_about(two: list[Venue], settings):
-    choice._made.cache_clear()
+    choice._source.cache_clear()
     bybit, binance = two
     settings.BYBIT_BASE_URL, settings.BINANCE_BASE_URL = bybit.server.url, binance.server.url
     for venue in two:
@@ -191,9 +191,9 @@ def test_sources_of_the_platform_have_budgets_and_breakers_that_are_told_about(t
         price, source = choice.quote("BTCUSDT")
         assert (price.price > 0, source.name) == (True, "bybit")
     finally:
-        choice._made.cache_clear()
+        choice._source.cache_clear()
     [state] = source_states()
-    assert (state.name, state.failures, state.last_error) == ("bybit", 0, "it does not work: HTTP 503")
+    assert (state.name, state.failures, state.last_error) == ("bybit", 0, "server error: HTTP 503")
     assert state.last_success_at >= state.last_failure_at
 
 

@@ -106,7 +106,7 @@ def test_a_longer_period_after_an_interruption_asks_for_the_rest_only(tmp_path: 
 def test_a_source_that_has_changed_its_mind_stops_it_and_the_file_stays(tmp_path: Path):
     of(KnownSource(TRUTH), tmp_path, end=400).run()
     before = (tmp_path / "BTCUSDT_1h.csv").read_bytes()
-    with pytest.raises(DownloadError, match=r"1 of its last 3 candles differ from what bybit says now, the first at"):
+    with pytest.raises(DownloadError, match=r"1 of its last 3 candles differ from what bybit reports now, the first at"):
         of(KnownSource(TRUTH).with_closes(398, 7.0), tmp_path).run()
     assert (tmp_path / "BTCUSDT_1h.csv").read_bytes() == before
 
@@ -123,7 +123,7 @@ def test_two_at_a_time_do_not_write_one_file(tmp_path: Path):
 
 
 def test_nothing_to_be_had_is_an_error_and_no_file(tmp_path: Path):
-    with pytest.raises(DownloadError, match="bybit has no candles of BTCUSDT 1h in that time"):
+    with pytest.raises(DownloadError, match="bybit has no candles of BTCUSDT 1h in that period"):
         of(KnownSource(TRUTH.iloc[:0]), tmp_path).run()
     assert not (tmp_path / "BTCUSDT_1h.csv").exists()
 
@@ -146,9 +146,9 @@ def bybit(monkeypatch: pytest.MonkeyPatch, settings):
         now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
         server.add(Series("BTCUSDT", "1h", now - 1000 * HOUR, 1100))
         settings.BYBIT_BASE_URL = server.url
-        choice._made.cache_clear()
+        choice._source.cache_clear()
         yield server
-        choice._made.cache_clear()
+        choice._source.cache_clear()
 
 
 def test_the_command_downloads_and_says_what_is_missing(bybit: BybitServer, tmp_path: Path, capsys, db):

@@ -38,8 +38,8 @@ def test_the_fast_path_agrees_with_pandas(real_data: Path):
 @pytest.mark.parametrize(
     ("name", "interval", "line", "problem"),
     [
-        ("Coinbase_BTCUSD_1h_raw", "1h", 1, "the header stands on line 2; take away what is above it"),
-        ("Coinbase_BTCUSD_1d_raw", "1d", 1, "the header stands on line 2; take away what is above it"),
+        ("Coinbase_BTCUSD_1h_raw", "1h", 1, "the header is on line 2; remove what is above it"),
+        ("Coinbase_BTCUSD_1d_raw", "1d", 1, "the header is on line 2; remove what is above it"),
         ("SPY_1d_yahoo_raw", "1d", 1808, "open or close lies outside low..high"),
         ("yahoo_AET-L-1d-100x-error", "1d", 3, "the time 2022-05-31T23:00:00+00:00 comes after a later one"),
         ("yahoo_AET-L-1d-100x-error-fixed", "1d", 3, "the time 2022-05-31T23:00:00+00:00 comes after a later one"),

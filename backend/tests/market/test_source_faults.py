@@ -60,15 +60,15 @@ class Nothing:
 
 
 Outcome = Refused | type[Whole] | type[WithGap] | type[Nothing]
-UNREADABLE = Refused(UnreadableResponse, "cannot be read")
+UNREADABLE = Refused(UnreadableResponse, "cannot be parsed")
 MATRIX: list[tuple[Fault, Outcome, dict[str, Outcome]]] = [
-    (faults.status(429), Refused(RateLimited, "asked too often: HTTP 429"), {}),
-    (faults.status(429, Retry_After="7"), Refused(RateLimited, "asked too often"), {}),
-    (faults.status(418, Retry_After="120"), Refused(RateLimited, "asked too often"), {}),
-    (faults.SERVER_ERROR, Refused(SourceDown, "it does not work: HTTP 503"), {}),
+    (faults.status(429), Refused(RateLimited, "rate limit exceeded: HTTP 429"), {}),
+    (faults.status(429, Retry_After="7"), Refused(RateLimited, "rate limit exceeded"), {}),
+    (faults.status(418, Retry_After="120"), Refused(RateLimited, "rate limit exceeded"), {}),
+    (faults.SERVER_ERROR, Refused(SourceDown, "server error: HTTP 503"), {}),
     (faults.status(500, b'{"oops": 1}'), Refused(SourceDown, "HTTP 500, '{\"oops\": 1}'"), {}),
     (faults.status(403, b"<html>The Amazon CloudFront distribution is configured to block access from your country."),
-     Refused(RegionBlocked, "does not serve us here: HTTP 403"), {}),
+     Refused(RegionBlocked, "does not serve this region: HTTP 403"), {}),
     (faults.status(451, b'{"code": 0, "msg": "Service unavailable from a restricted location"}'),
      Refused(RegionBlocked, "restricted location"), {}),
     (faults.status(403, b"403, access too frequent"), Refused(RateLimited, "too frequent"), {}),
@@ -77,7 +77,7 @@ MATRIX: list[tuple[Fault, Outcome, dict[str, Outcome]]] = [
     (faults.INVALID, UNREADABLE, {}),
     (faults.CUT_OFF, Refused(UnreadableResponse, "cut off"), {}),
     # ccxt reads a missing field as nothing.
-    (faults.OTHER_JSON, Refused(InvalidResponse, "another form than agreed"), {"ccxt:bitstamp": Nothing}),
+    (faults.OTHER_JSON, Refused(InvalidResponse, "unknown form"), {"ccxt:bitstamp": Nothing}),
     (faults.EMPTY, Nothing, {}),
     # Binance's candles and what ccxt makes of Bitstamp's name no symbol: that a price of another one came cannot be
     # seen here. It is seen in quotes and terms, below.
@@ -89,7 +89,7 @@ MATRIX: list[tuple[Fault, Outcome, dict[str, Outcome]]] = [
     (faults.ZERO_PRICE, Refused(InvalidResponse, "not above zero in the candle of 2024-02"), {}),
     (faults.HIGH_BELOW_LOW, Refused(InvalidResponse, "high is below low in the candle of 2024-02"), {}),
     (faults.BACKWARDS, Refused(InvalidResponse, "(out of order|backwards)"), {"ccxt:bitstamp": Whole}),
-    (faults.DUPLICATED, Refused(InvalidResponse, "twice"), {}),
+    (faults.DUPLICATED, Refused(InvalidResponse, "(twice|duplicates)"), {}),
     (faults.OFF_GRID, Refused(InvalidResponse, "where no 1h candle begins"),
      {"yahoo": Refused(InvalidResponse, "overlap")}),
     (faults.MISSING, WithGap, {}),
@@ -123,10 +123,10 @@ def test_a_faulty_answer(venue: Venue, fault: Fault, usual: Outcome, exceptions:
     [
         (faults.OTHER_SYMBOL, Refused(InvalidResponse, "answered with DOGEUSDT")),
         (faults.ZERO_PRICE, Refused(InvalidResponse, "its last price of .* is")),
-        (faults.NOT_A_NUMBER, Refused(InvalidResponse, "(its last price of .* is|another form than agreed)")),
+        (faults.NOT_A_NUMBER, Refused(InvalidResponse, "(its last price of .* is|unknown form)")),
         (faults.SERVER_ERROR, Refused(SourceDown, "HTTP 503")),
         (faults.TRUNCATED, UNREADABLE),
-        (faults.OTHER_JSON, Refused(InvalidResponse, "(another form than agreed|its last price)")),
+        (faults.OTHER_JSON, Refused(InvalidResponse, "(unknown form|its last price)")),
     ],
     ids=str,
 )

@@ -153,7 +153,7 @@ def test_it_says_what_its_prices_are(venue: Venue):
 
 def test_the_order_book_adds_up(venue: Venue):
     if not isinstance(venue.source, BookSource):
-        pytest.skip(f"{venue.source.name} tells no order book")
+        pytest.skip(f"{venue.source.name} serves no order book")
     price = Decimal(venue.trades(10).last_price(venue.server.now))
     depth = venue.source.depth(venue.symbol, 5)
     cent = Decimal("0.01")

@@ -150,7 +150,7 @@ def test_a_first_look_that_is_cut_short_says_so(
 ) -> None:
     monkeypatch.setattr(history, "FIRST_SECONDS", 0.0)
     keep_up(add_symbol("BTCUSDT"), "5m", NOW)
-    assert "BTCUSDT 5m: bybit is slow: the rest of its history is asked for before a model is trained" in caplog.text
+    assert "BTCUSDT 5m: bybit is slow: the rest of its history is requested before a model is trained" in caplog.text
 
 
 @pytest.mark.django_db
