@@ -82,7 +82,7 @@ class InvalidResponse(SourceError):
 
 
 class ClockSkew(SourceError):
-    """Its clock and ours differ so much that fresh data cannot be told from stale."""
+    """Its clock and ours differ so much that fresh and stale data cannot be distinguished."""
 
 
 class RegionBlocked(SourceError):
@@ -94,7 +94,7 @@ class UnknownInstrument(SourceError):
 
 
 class NotServed(SourceError):
-    """It does not serve what was asked for: the interval, or candles that old."""
+    """It does not serve the requested interval, or candles that old."""
 
 
 class RequestRefused(SourceError):

@@ -33,7 +33,7 @@ class TradingHours:
     opens: Times
     closes: Times
     on_the_clock: bool = False
-    """Whether candles within the day stand at whole multiples of their interval, and not at the opening."""
+    """Whether candles within the day open at whole multiples of their interval, not relative to the opening."""
 
     def dates_of(self, opens: Times) -> Times:
         """The dates of candles of a day or a week: stamped 00:00 UTC of the date, or with a local time of that date."""

@@ -162,7 +162,7 @@ class ScheduledSession(Session):
         total = int(counts.sum())
         steps = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
         times = np.repeat(opens, counts) + steps * length
-        # On the clock, a candle that two days share stands in both.
+        # On the clock, a candle that two days share occurs in both.
         return np.unique(times) if clock else times
 
     def _closes_of_days(self, dates: Times, length: np.timedelta64) -> Times:
@@ -194,5 +194,5 @@ def _weeks(dates: Times) -> Times:
 
 
 def _on_the_clock(like: Times | None, length: np.timedelta64) -> bool:
-    """Whether most of a series stands at whole multiples of its interval."""
+    """Whether most of a series opens at whole multiples of its interval."""
     return like is not None and len(like) > 0 and bool(np.median((like - EPOCH) % length == 0) == 1)

@@ -341,7 +341,7 @@ class Connection:
         skew = (sent_at - self.stream.now()).total_seconds()
         if abs(skew) > self.timeouts.skew:
             side = "ahead of" if skew > 0 else "behind"
-            raise ClockSkew(NAME, f"its clock is {abs(skew):.0f} s {side} ours: fresh data cannot be told from stale")
+            raise ClockSkew(NAME, f"its clock is {abs(skew):.0f} s {side} ours: freshness cannot be judged")
 
     def _send(self, request: dict[str, Any]) -> None:
         self._socket.settimeout(self.timeouts.answer)

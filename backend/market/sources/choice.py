@@ -55,7 +55,7 @@ def fetch(
 ) -> FetchedCandles:
     """The closed candles with start <= open time < end, of the first source that has some; empty where none has any.
 
-    A source that does not reach back to the start is asked for what it keeps. Raises NoSource when every source
+    A source that does not reach back to the start serves what it has. Raises NoSource when every source
     failed, naming each and why.
     """
     failures: list[SourceError] = []
@@ -78,7 +78,7 @@ def fetch(
 
 
 def reachable(source: Source, interval: str, start: datetime, now: datetime) -> datetime:
-    """The start, or the first moment of which the source keeps candles where that is later."""
+    """The start, or the first time of which the source keeps candles where that is later."""
     earliest = source.earliest(interval, now)
     return start if earliest is None else max(start, earliest)
 

@@ -2,7 +2,7 @@
 
 A file is `{SYMBOL}_{INTERVAL}.csv` or `{SYMBOL}.csv` with a header line. The columns open, high, low, close, volume and
 one time column are found by name in any order and case; other columns are ignored. Times are ISO 8601 or unix time
-(seconds to nanoseconds, told apart by their number of digits). A file whose times all lack a zone is read as UTC, as
+(seconds to nanoseconds, by their number of digits). A file whose times all lack a zone is read as UTC, as
 daily files are usually written; a file that mixes times with and without a zone is refused. Offsets may differ by one
 hour within a file, as daylight saving makes them.
 

@@ -27,7 +27,7 @@ NO_ZONE, UNIX = 10_000, 20_000
 DAYLIGHT_SAVING_MINUTES = 60
 DAY_MINUTES = 24 * 60
 
-# The bytes that may stand where a form has a digit or a sign. The comma between + and - cannot stand in a field.
+# The bytes allowed where a form has a digit or a sign. The comma between + and - cannot occur in a field.
 ALLOWED = {"0": ("0", "9"), "+": ("+", "-")}
 
 
@@ -146,7 +146,7 @@ def _bounds(form: str, rows: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _instants(texts: pa.Array, length: int, rows: np.ndarray, zone: str) -> np.ndarray:
-    """`length` is that of what stands before the zone."""
+    """`length` is that of the part before the zone."""
     form = pa.timestamp("us", "UTC" if zone else None)
     try:
         return texts.view(pa.string()).cast(form).to_numpy()

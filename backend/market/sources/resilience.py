@@ -1,4 +1,4 @@
-"""What stands between a client and the network: a request budget, retries and a circuit breaker.
+"""The request policy of the sources: a request budget, retries and a circuit breaker.
 
 A failed request is repeated a few times, after growing, jittered waits or when the source says. A source that keeps
 failing is not asked for a while, so that no caller waits for it and it is not overloaded further.

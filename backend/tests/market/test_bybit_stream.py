@@ -65,7 +65,7 @@ class Follower:
         self._events = self.stream.events()
 
     def until(self, kind: type[Any] | tuple[type[Any], ...]) -> Any:
-        """The next event of that kind. A lost connection that nobody waits for is a failure."""
+        """The next event of that kind. An unexpected lost connection is a failure."""
         end = monotonic() + LONGEST_WAIT
         for event in self._events:
             if isinstance(event, kind):

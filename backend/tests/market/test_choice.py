@@ -141,7 +141,7 @@ def test_when_none_answers_each_is_named_with_its_reason(two: list[Venue]):
     assert isinstance(caught.value.failures[0], SourceDown)
 
 
-def test_an_empty_answer_is_an_answer_when_nobody_has_more(two: list[Venue]):
+def test_an_empty_answer_is_an_answer_when_no_source_has_more(two: list[Venue]):
     sources = [venue.source for venue in two]
     answer = choice.fetch("BTCUSDT", "1h", NOW - timedelta(days=900), NOW - timedelta(days=899), sources)
     assert answer.candles.empty
@@ -177,7 +177,7 @@ def test_prices_and_terms_come_from_the_first_that_has_them(two: list[Venue]):
         choice.quote("BTCUSDT", sources)
 
 
-def test_sources_of_the_platform_have_budgets_and_breakers_that_are_told_about(two: list[Venue], settings):
+def test_sources_of_the_platform_have_budgets_and_breakers_that_are_reported(two: list[Venue], settings):
     choice._source.cache_clear()
     bybit, binance = two
     settings.BYBIT_BASE_URL, settings.BINANCE_BASE_URL = bybit.server.url, binance.server.url

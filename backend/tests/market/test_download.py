@@ -46,11 +46,11 @@ def assert_is_truth(folder: Path, first: int = 0, end: int = 500) -> None:
 
 
 def test_the_file_is_what_the_reader_reads_bit_by_bit(tmp_path: Path):
-    told: list[tuple[int, int]] = []
-    done = of(KnownSource(TRUTH), tmp_path).run(lambda done, total: told.append((done, total)))
+    reported: list[tuple[int, int]] = []
+    done = of(KnownSource(TRUTH), tmp_path).run(lambda done, total: reported.append((done, total)))
     assert_is_truth(tmp_path)
     assert (done.path, len(done.candles), done.new) == (tmp_path / "BTCUSDT_1h.csv", 500, 500)
-    assert told == [(number, 500) for number in range(50, 501, 50)]
+    assert reported == [(number, 500) for number in range(50, 501, 50)]
 
 
 def test_it_goes_on_where_it_was_interrupted(tmp_path: Path):
@@ -106,7 +106,7 @@ def test_a_longer_period_after_an_interruption_asks_for_the_rest_only(tmp_path: 
 def test_a_source_that_has_changed_its_mind_stops_it_and_the_file_stays(tmp_path: Path):
     of(KnownSource(TRUTH), tmp_path, end=400).run()
     before = (tmp_path / "BTCUSDT_1h.csv").read_bytes()
-    with pytest.raises(DownloadError, match=r"1 of its last 3 candles differ from what bybit reports now, the first at"):
+    with pytest.raises(DownloadError, match=r"1 of its last 3 candles differ from what bybit reports now, the first"):
         of(KnownSource(TRUTH).with_closes(398, 7.0), tmp_path).run()
     assert (tmp_path / "BTCUSDT_1h.csv").read_bytes() == before
 
@@ -164,7 +164,7 @@ def test_the_command_downloads_and_says_what_is_missing(bybit: BybitServer, tmp_
     [
         ({"symbol": "../x"}, "is not a symbol"),
         ({"symbol": "BTCUSDT", "interval": "7h"}, "unknown interval"),
-        ({"symbol": "BTCUSDT", "source": "nobody"}, "is no source"),
+        ({"symbol": "BTCUSDT", "source": "nosuch"}, "is no source"),
         ({"symbol": "NOTUSDT", "source": "bybit"}, "it has no NOTUSDT"),
     ],
 )

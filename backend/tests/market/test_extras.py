@@ -89,7 +89,7 @@ def test_a_built_interval_is_completed_when_its_part_has_come(btc: Symbol):
     assert not btc.gaps.filter(interval="4h").exists()
 
 
-def test_a_failing_extra_is_told_and_stops_nothing(btc: Symbol):
+def test_a_failing_extra_is_reported_and_stops_nothing(btc: Symbol):
     store_more(btc, ["15m", "4h"])
     source = OnlyHours(TRUTH)
     ingest(btc, "1h", source.fetch, START + 8 * HOUR)

@@ -257,7 +257,7 @@ class AnyOrder(TestCase):
     )
     def test_any_order_of_fetches_holes_repeats_and_revisions(self, steps):
         symbol = add_symbol("BTCUSDT")
-        first_told: dict[pd.Timestamp, tuple[float, ...]] = {}
+        first_reported: dict[pd.Timestamp, tuple[float, ...]] = {}
         for now, holes, change, again in steps:
             source = KnownSource(TRUTH) if change is None else self.otherwise(*change)
             source = source.without(*holes)
@@ -265,13 +265,13 @@ class AnyOrder(TestCase):
             ingest(symbol, "1h", source.fetch, after(now))
             if again:
                 fill_gaps(symbol, "1h", source.fetch, after(now) + timedelta(days=400))
-            told = source.told
+            reported = source.reported
             for time in stored(symbol).index.difference(pd.DatetimeIndex(sorted(before), tz="UTC")):
-                first_told[time] = tuple(told.loc[time])
+                first_reported[time] = tuple(reported.loc[time])
         frame = stored(symbol)
         assert {
             time: tuple(row) for time, row in zip(frame.index, frame.to_numpy().tolist(), strict=True)
-        } == first_told
+        } == first_reported
         self.check_gaps(symbol, frame)
         self.check_revisions(symbol, frame)
 
@@ -290,7 +290,7 @@ class AnyOrder(TestCase):
 
     @staticmethod
     def check_revisions(symbol: Symbol, frame: pd.DataFrame):
-        told = list(CandleRevision.objects.values_list("open_time", "open", "high", "low", "close", "volume"))
-        assert len(set(told)) == len(told) == CandleRevision.objects.filter(symbol=symbol).count()
-        for time, *values in told:
+        reported = list(CandleRevision.objects.values_list("open_time", "open", "high", "low", "close", "volume"))
+        assert len(set(reported)) == len(reported) == CandleRevision.objects.filter(symbol=symbol).count()
+        for time, *values in reported:
             assert tuple(frame.loc[time]) != tuple(values)

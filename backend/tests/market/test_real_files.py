@@ -95,7 +95,7 @@ def test_what_is_odd_but_well_formed_is_for_others_to_judge(real_data: Path, nam
         ("GOOG", "1d", None),
     ],
 )
-def test_gaps_are_told_in_one_line(real_data: Path, symbol: str, interval: str, line: str | None):
+def test_gaps_are_described_in_one_line(real_data: Path, symbol: str, interval: str, line: str | None):
     frame = csv_file.read(real_data / f"{symbol}_{interval}.csv", interval)
     assert gaps_line(frame, interval, symbol) == line
 

@@ -202,7 +202,7 @@ def test_threads_ask_side_by_side():
         assert len(list(pool.map(lambda _: subject(together.wait), range(4)))) == 4
 
 
-def test_successes_are_told_now_and_then():
+def test_successes_are_reported_now_and_then():
     heard = Heard()
     subject = guard(heard)
     for _ in range(50):

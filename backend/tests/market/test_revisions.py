@@ -35,7 +35,7 @@ def test_changed_history_rewrites_nothing_and_shows(btc: Symbol):
     assert list(btc.revisions.values_list("interval", flat=True)) == ["1h"]
 
 
-def test_each_version_is_told_once(btc: Symbol):
+def test_each_version_is_stored_once(btc: Symbol):
     revised = [
         ingest(btc, "1h", SOURCE.with_closes(9, close).fetch, START + (11 + number) * HOUR).revised
         for number, close in enumerate([1.5, 1.5, 2.5])
@@ -51,7 +51,7 @@ def test_a_source_that_takes_it_back_is_no_further_revision(btc: Symbol):
 
 
 def test_another_venue_has_other_prices_and_revises_nothing(btc: Symbol):
-    other = KnownSource(SOURCE.with_closes(8, 1.5).told, name="binance")
+    other = KnownSource(SOURCE.with_closes(8, 1.5).reported, name="binance")
     assert ingest(btc, "1h", other.fetch, START + 11 * HOUR).revised == 0
     assert not CandleRevision.objects.exists()
     assert Candle.objects.filter(source="binance").count() == 1

@@ -201,7 +201,7 @@ def test_a_name_that_does_not_resolve(venue: Venue):
     assert caught.value.retry_helps
 
 
-def test_a_port_that_nobody_listens_on(venue: Venue):
+def test_a_port_without_a_listener(venue: Venue):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         source = venue.kind.make(f"http://127.0.0.1:{taken.getsockname()[1]}", HttpSettings(clock=venue.clock))
@@ -211,7 +211,7 @@ def test_a_port_that_nobody_listens_on(venue: Venue):
 
 @contextmanager
 def full_port() -> Iterator[int]:
-    """A listener that accepts nobody any more: the next connection is neither made nor refused."""
+    """A listener that accepts no more connections: the next connection is neither made nor refused."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -251,7 +251,7 @@ def test_a_fault_in_the_middle_of_a_history_loses_the_whole_and_not_a_part(venue
 
 
 def test_only_the_unknown_is_called_unknown(venue: Venue):
-    """Whoever is told "unknown" drops the symbol: no outage may look like it."""
+    """An "unknown" symbol is dropped by the caller: no outage may look like it."""
     truth = venue.trades(10)
     for fault, *_ in MATRIX:
         venue.server.faults.clear()

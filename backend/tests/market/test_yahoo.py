@@ -122,7 +122,7 @@ def test_minutes_are_asked_for_a_week_at_a_time(yahoo: Venue):
     assert yahoo.asked("chart") == 3
 
 
-def test_an_interval_in_which_nobody_traded_is_a_gap(yahoo: Venue):
+def test_an_interval_in_which_no_trade_happened_is_a_gap(yahoo: Venue):
     truth = yahoo.trades(20)
     nothing = faults.spoilt("nulls", lambda bars, row: type(bars[row])(bars[row].time, "NaN", "NaN", "NaN", "NaN", "0"))
     yahoo.server.faults.add(nothing, path="BTC-USD")

@@ -155,7 +155,7 @@ def test_a_first_look_that_is_cut_short_says_so(
 
 @pytest.mark.django_db
 def test_who_had_no_more_is_asked_once_a_day(source: KnownSource) -> None:
-    source.told = TRUTH.iloc[-STORED:]
+    source.reported = TRUTH.iloc[-STORED:]
     symbol = begun()
     for _ in range(3):
         reach_back(symbol, "5m", NOW)

@@ -55,7 +55,7 @@ def test_the_series_is_on_the_new_scale(yahoo: YahooServer, stored: Symbol, caps
 
 
 def test_nothing_is_lost_when_the_source_has_no_answer(yahoo: YahooServer, stored: Symbol):
-    for fault, words in ((faults.SERVER_ERROR, "does not work"), (faults.EMPTY, "no candles")):
+    for fault, words in ((faults.SERVER_ERROR, "server error"), (faults.EMPTY, "no candles")):
         yahoo.faults.clear()
         yahoo.faults.add(fault, path="XYZ")
         with pytest.raises(CommandError, match=words):

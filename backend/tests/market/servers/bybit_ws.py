@@ -1,4 +1,4 @@
-"""A server on loopback that speaks Bybit's public WebSocket v5, and can be told to fail.
+"""A server on loopback that speaks Bybit's public WebSocket v5, and can be made to fail.
 
 Its frames have the shape of recorded ones. It checks what Bybit checks: the operation, the number of topics in one
 request, and whether it knows a topic.
