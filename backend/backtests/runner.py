@@ -18,7 +18,7 @@ from engine.snapshot import market_frame
 from learning.recipes import Algorithm, Recipe
 from learning.walk_score import Score, score_walk
 from learning.walkforward import Training, out_of_sample_probabilities
-from market.gaps import gaps_line
+from market.calendar.gaps import gaps_line
 
 Progress = Callable[[int, int], None]
 

@@ -337,7 +337,7 @@ def _candle(exchange: "FastExchange", series: Any, opened: datetime) -> tuple[An
 def soak(minute_seconds: float, fault_every: float, seconds: float, workers: int | None, seed: int) -> Iterator[Soak]:
     """An exchange with enough candles for so many seconds, and a relay that follows it."""
     from market.services import add_symbol
-    from market.stream import Patience
+    from market.sources.bybit_stream import StreamTimeouts
     from tests.trading.exchange import FastExchange
     from trading.live.feeds import LIVE, Feeds
     from trading.live.markets import LiveMarkets
@@ -352,7 +352,7 @@ def soak(minute_seconds: float, fault_every: float, seconds: float, workers: int
         pipeline = Pipeline(Feeds(LIVE, live), live=live)
         # The exchange's clock runs fast, and so a delay of half a second is one of minutes.
         skew = 3600.0
-        patience = Patience(
+        patience = StreamTimeouts(
             answer=1.0, ping=0.5, silence=1.0, quiet=2.0, skew=skew, first_pause=0.05, longest_pause=1.0
         )
         relay = Relay(pipeline, exchange.stream.url.removesuffix("/v5/public/spot"), say=lambda line: None)

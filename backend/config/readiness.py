@@ -95,7 +95,7 @@ def _sources() -> Finding:
     from market.models import SourceState
 
     try:
-        paused = SourceState.objects.exclude(state=SourceState.State.WORKING).values_list("name", flat=True)
+        paused = SourceState.objects.exclude(state=SourceState.Condition.WORKING).values_list("name", flat=True)
         failing = ", ".join(paused)
     except Error as error:
         logger.warning("the states of the sources are not known: %s", error)

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from database.candles import Array
+from market.calendar.sessions import Times, times_of
 from market.models import Candle, Symbol
 from market.services import add_symbol, store_candles
-from market.sessions import Times, times_of
 from market.window import CandleWindow
 
 pytestmark = pytest.mark.django_db

@@ -10,7 +10,7 @@ import time_machine
 
 from engine.snapshot import Snapshot
 from learning.serving import Answer
-from market.history import OVERLAP
+from market.ingestion.history import OVERLAP
 from market.models import Candle, Symbol
 from market.services import add_symbol, store_candles
 from market.sources.base import Price
@@ -252,7 +252,7 @@ def test_a_requested_cycle_polls_decides_and_trades(exchange: RealTime) -> None:
 def test_the_states_of_the_sources_and_the_ages_of_the_markets_are_shown(exchange: RealTime) -> None:
     account = running_account(interval="1m")
     live = LiveMarkets(exchange.fetch(), exchange.quote, 0.0, workers=0)
-    from market.source_states import record
+    from market.sources.health import record
 
     record("bybit", None, None)
     play(Runner(0.0, Pipeline(Feeds(LIVE, live), Buyer(), live), say=lambda text: None))

@@ -18,9 +18,9 @@ from engine.orders import OUTCOMES, Instrument
 from engine.snapshot import market_frame
 from engine.terms import Costs, Rules
 from learning.serving import Answer
+from market.calendar.sessions import times_of
 from market.instruments import stored_instrument
 from market.models import Symbol
-from market.sessions import times_of
 from tests.engine.accounts import moody_probabilities
 from tests.markets import real_candles
 from tests.trading.markets import CASH, PlayedSource, running_account

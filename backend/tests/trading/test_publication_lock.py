@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 
-from market.backfill import fill_gaps
-from market.ingestion import ingest
+from market.ingestion.backfill import fill_gaps
+from market.ingestion.candles import ingest
 from market.models import Candle, Symbol
 from market.services import add_symbol
 from tests.market.known_source import KnownSource

@@ -15,7 +15,7 @@ from learning.models import ModelVersion, TrainingTask
 from learning.recipes import Recipe
 from learning.requests import request_training
 from learning.serving import Predictor
-from market import history
+from market.ingestion import history
 from market.models import Candle, CandleGap, Symbol
 from market.selectors import candle_frame
 from market.services import add_symbol, store_candles
@@ -151,12 +151,12 @@ def test_a_first_look_that_is_cut_short_says_so(
 ) -> None:
     monkeypatch.setattr(history, "FIRST_SECONDS", 0.0)
     keep_up(add_symbol("BTCUSDT"), "5m", NOW)
-    assert "BTCUSDT 5m: bybit is slow: the rest of its history is asked for before a model is trained" in caplog.text
+    assert "BTCUSDT 5m: bybit is slow: the rest of its history is requested before a model is trained" in caplog.text
 
 
 @pytest.mark.django_db
 def test_a_source_without_older_candles_is_asked_once_a_day(source: KnownSource) -> None:
-    source.told = TRUTH.iloc[-STORED:]
+    source.reported = TRUTH.iloc[-STORED:]
     symbol = begun()
     for _ in range(3):
         reach_back(symbol, "5m", NOW)

@@ -10,7 +10,7 @@ from market.models import Candle, Symbol
 from market.selectors import candle_frame
 from market.services import store_candles
 from market.sources import choice
-from market.sources.client import Line
+from market.sources.client import HttpSettings
 from market.sources.yahoo import YahooSource
 from tests.api import make_user
 from tests.market.servers import faults
@@ -28,7 +28,7 @@ def yahoo(monkeypatch: pytest.MonkeyPatch) -> Iterator[YahooServer]:
     monkeypatch.setenv("NO_PROXY", "*")
     clock = SetClock(datetime.now(UTC))
     with YahooServer(clock) as server:
-        source = YahooSource(server.url, Line(clock=clock))
+        source = YahooSource(server.url, HttpSettings(clock=clock))
         monkeypatch.setattr(choice, "sources_for", lambda symbol, files: [source])
         today = clock.now.replace(hour=0, minute=0, second=0, microsecond=0)
         server.add(Series("XYZ", "1d", today - timedelta(days=30), 31))
@@ -55,7 +55,7 @@ def test_the_series_is_on_the_new_scale(yahoo: YahooServer, stored: Symbol, caps
 
 
 def test_nothing_is_lost_when_the_source_has_no_answer(yahoo: YahooServer, stored: Symbol):
-    for fault, words in ((faults.SERVER_ERROR, "does not work"), (faults.EMPTY, "no candles")):
+    for fault, words in ((faults.SERVER_ERROR, "server error"), (faults.EMPTY, "no candles")):
         yahoo.faults.clear()
         yahoo.faults.add(fault, path="XYZ")
         with pytest.raises(CommandError, match=words):

@@ -11,7 +11,7 @@ from django.db import connection
 
 from market.models import Candle, SourceState
 from market.services import store_candles
-from market.stream import Patience
+from market.sources.bybit_stream import StreamTimeouts
 from tests.market.servers import faults
 from tests.market.servers.series import frame_of
 from tests.trading.exchange import MINUTE, Exchange
@@ -27,14 +27,14 @@ from trading.selectors.markets import Market
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick_passwords")]
 
-QUICK = Patience(connect=2.0, answer=2.0, ping=0.5, silence=2.0, quiet=60.0, first_pause=0.02, longest_pause=0.1)
+QUICK = StreamTimeouts(connect=2.0, answer=2.0, ping=0.5, silence=2.0, quiet=60.0, first_pause=0.02, longest_pause=0.1)
 LONGEST_WAIT = 15.0
 
 
 class ManualRelay:
     """A relay that is cycled by hand, and the exchange that it follows."""
 
-    def __init__(self, exchange: Exchange, patience: Patience = QUICK) -> None:
+    def __init__(self, exchange: Exchange, patience: StreamTimeouts = QUICK) -> None:
         self.exchange = exchange
         self.said: list[str] = []
         live = LiveMarkets(exchange.fetch(), self._no_quote, 0.02, exchange.now, workers=0)

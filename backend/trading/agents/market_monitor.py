@@ -10,11 +10,11 @@ from django.db import transaction
 from engine.candles import validate
 from engine.indicators import WINDOW
 from engine.snapshot import newest_snapshot
+from market.calendar.sessions import times_of
 from market.instruments import inferred_tick
 from market.models import Symbol
 from market.selectors import latest_candles
 from market.services import store_candles
-from market.sessions import times_of
 from market.sources.replay import ReplaySource
 from market.window import CandleWindow
 from trading.messages.adapter import DjangoAgentAdapter

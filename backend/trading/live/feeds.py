@@ -9,11 +9,11 @@ from functools import partial
 from django.core.cache import cache
 
 from engine.candles import CandleError
-from market.backfill import fill_gaps
 from market.errors import CandleFileMissing, MarketError
-from market.extras import ingest_depth, ingest_extras, or_built, refresh_terms
-from market.history import top_up
-from market.ingestion import ingest
+from market.ingestion.backfill import fill_gaps
+from market.ingestion.candles import ingest
+from market.ingestion.extras import ingest_depth, ingest_extras, or_built, refresh_terms
+from market.ingestion.history import top_up
 from market.models import Candle, Symbol
 from market.sources import choice
 from market.sources.base import Price

@@ -18,11 +18,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from engine.candles import interval_length
-from market.history import OVERLAP
+from market.calendar.sessions import moment, session_of
+from market.ingestion.history import OVERLAP
 from market.models import Candle, CandleGap, Symbol
 from market.selectors import candle_frame, newest_depth, staleness
 from market.services import hold
-from market.sessions import moment, session_of
 from market.sources.base import Price
 from trading.live.quotes import FetchPrice, LiveQuotes
 from trading.live.thread_pool import ThreadPool

@@ -18,9 +18,7 @@ from time import monotonic
 from django.db import close_old_connections, connection
 
 from engine.candles import interval_length
-from market.source_states import record
-from market.sources.choice import sources_for
-from market.stream import (
+from market.sources.bybit_stream import (
     INTERVALS,
     TICK_SECONDS,
     Closed,
@@ -29,11 +27,13 @@ from market.stream import (
     Forming,
     KlineStream,
     Lost,
-    Patience,
     Refused,
-    Series,
+    StreamedSeries,
+    StreamTimeouts,
     Tick,
 )
+from market.sources.choice import sources_for
+from market.sources.health import record
 from trading.agents import journal
 from trading.live.markets import UnpublishedCandle, newest_open, publication_lock, published_until
 from trading.messages.adapter import OUTAGES
@@ -62,7 +62,7 @@ class Relay:
     markets: Markets = watched_markets
     stop: Stop = field(default_factory=Stop)
     say: Callable[[str], None] = logger.info
-    patience: Patience = field(default_factory=Patience)
+    patience: StreamTimeouts = field(default_factory=StreamTimeouts)
 
     def __post_init__(self) -> None:
         if self.pipeline.live is None:
@@ -161,7 +161,7 @@ class Relay:
         elif isinstance(event, Refused):
             self.say(f"{event.series.symbol} {event.series.interval} is polled: {event.problem}")
 
-    def _markets_of(self, series: Series) -> list[Market]:
+    def _markets_of(self, series: StreamedSeries) -> list[Market]:
         return [market for market in self._followed if _series(market) == series]
 
     def _advance(self, market: Market) -> None:
@@ -209,8 +209,8 @@ def _streamed_source(market: Market) -> str | None:
     return first if first in STREAMED and market.interval in INTERVALS else None
 
 
-def _series(market: Market) -> Series:
-    return Series(market.symbol.symbol, market.interval)
+def _series(market: Market) -> StreamedSeries:
+    return StreamedSeries(market.symbol.symbol, market.interval)
 
 
 def _name(source: str) -> str:

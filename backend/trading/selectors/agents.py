@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from market.source_states import source_states
+from market.sources.health import source_states
 from trading.models import (
     Account,
     AgentLog,

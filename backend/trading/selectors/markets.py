@@ -82,7 +82,7 @@ def is_late(market: Market, newest: Newest, now: datetime) -> bool:
     since = now - LATE_CANDLES * interval_length(market.interval)
     if not newest.is_live:
         return newest.first_seen < since
-    from market.sessions import moment, session_of  # calendars of exchanges, which a replay does not need
+    from market.calendar.sessions import moment, session_of  # calendars of exchanges, which a replay does not need
 
     session, known = session_of(market.symbol.symbol, market.symbol.kind), np.array([moment(newest.open_time)])
     due = session.newest_closed(market.interval, since, like=known)

@@ -22,7 +22,7 @@ from backtests.models import BacktestRun
 from backtests.options import Options, OptionsError, parse, parse_speed
 from backtests.pacing import lines
 from backtests.progress import progress_bar
-from backtests.report_file import ReportError, check_path, write_atomically
+from backtests.report_file import ReportError, check_path, write_page
 from backtests.series import Series
 from backtests.wording import notes
 from config.embedded import prepare_embedded_database
@@ -146,7 +146,7 @@ def write_report(row: BacktestRun, document: Document, series: Series, page: Pat
     from backtests.report import render
 
     try:
-        write_atomically(page, render(document, notes(document.result, series)))
+        write_page(page, render(document, notes(document.result, series)))
     except ReportError as error:
         services.fail(row, str(error))
         raise

@@ -10,8 +10,8 @@ from django.utils import timezone
 from config.embedded import prepare_embedded_database
 from engine.candles import CandleError
 from market.errors import MarketError
+from market.ingestion.rescaling import restart
 from market.models import Candle, Symbol
-from market.rescaling import restart
 from market.sources import choice
 from market.symbols import parse_symbol
 from trading.models import Position

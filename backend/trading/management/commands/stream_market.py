@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from redis.exceptions import RedisError
 
 from config.embedded import prepare_embedded_database
-from market.stream import INTERVALS
+from market.sources.bybit_stream import INTERVALS
 from trading.live.feeds import LIVE
 from trading.management.accounts import symbol_of
 from trading.runtime.heartbeat import OLDEST_SECONDS, STREAM, beat_age

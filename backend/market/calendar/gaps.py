@@ -1,15 +1,15 @@
-"""What people are told about the holes in a series."""
+"""The gaps of a candle frame: intervals without candles in which the market was open."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 
 from engine.candles import Gap, find_gaps
-from market.sessions import session_of, times_of
+from market.calendar.sessions import session_of, times_of
 
 
 def session_gaps(frame: pd.DataFrame, interval: str, symbol: str) -> list[Gap]:
-    """The holes in which candles were to be expected, by the trading hours of the symbol; `missing` counts only those.
+    """The gaps in which candles were expected, by the trading hours of the symbol; `missing` counts only those.
 
     Raises SymbolError.
     """

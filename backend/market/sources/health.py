@@ -1,4 +1,4 @@
-"""How the sources are doing: written by those who ask them, read by status pages and health checks."""
+"""The state of each source: written by the processes that ask it, read by status pages and health checks."""
 
 from datetime import datetime
 
@@ -8,22 +8,21 @@ from django.utils import timezone
 from market.errors import SourceError
 from market.models import SourceState
 
-State = SourceState.State
 LONGEST_ERROR = 500
 
 
 def source_states() -> list[SourceState]:
-    """One of every source that was ever asked, by name."""
+    """One for every source that was ever asked, by name."""
     return list(SourceState.objects.all())
 
 
 def record(source: str, error: SourceError | None, retry_at: datetime | None) -> None:
-    """Write down how a request went, and until when the source is left alone. (A market.resilience.Report.)"""
+    """Stores the outcome of a request, and until when the source is paused. (A market.sources.resilience.Report.)"""
     now = timezone.now()
     if error is None:
-        _write(source, state=State.WORKING, failures=0, last_success_at=now, retry_at=None)
+        _write(source, state=SourceState.Condition.WORKING, failures=0, last_success_at=now, retry_at=None)
         return
-    state = State.PAUSED if retry_at else State.WORKING
+    state = SourceState.Condition.PAUSED if retry_at else SourceState.Condition.WORKING
     _write(
         source,
         state=state,

@@ -1,17 +1,17 @@
-"""What is stored of a symbol beside the interval that is traded: more intervals, its order book, its terms."""
+"""What is stored of a symbol beside the traded interval: more intervals, its order book, its instrument terms."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from engine.candles import INTERVALS, interval_length
-from market.aggregation import lower_interval
-from market.backfill import fill_gaps
 from market.errors import MarketError, NoSource, NotServed, SourceError
-from market.ingestion import Fetch, ingest
+from market.ingestion.backfill import fill_gaps
+from market.ingestion.candles import Fetch, ingest
 from market.models import Candle, OrderBookDepth, Symbol, check_intervals
-from market.sources.base import Answer, Source, Terms
+from market.sources.base import FetchedCandles, Source, Terms
 from market.sources.book import BookSource
+from market.sources.built import BuiltSource, lower_interval
 
 # Venues change their steps a few times a year.
 TERMS_AGE = timedelta(days=1)
@@ -31,7 +31,7 @@ def store_more(symbol: Symbol, intervals: Sequence[str] | None = None, depth_lev
 
 
 def ingest_extras(symbol: Symbol, interval: str, fetch: Fetch, now: datetime) -> list[str]:
-    """Ingests the further intervals of a symbol whose `interval` is ingested already. Returns what went wrong."""
+    """Ingests the further intervals of a symbol whose `interval` is already ingested. Returns what went wrong."""
     ask = or_built(symbol, fetch)
     problems: list[str] = []
     for extra in symbol.extra_intervals:
@@ -48,7 +48,7 @@ def ingest_extras(symbol: Symbol, interval: str, fetch: Fetch, now: datetime) ->
 def or_built(symbol: Symbol, fetch: Fetch) -> Fetch:
     """The same, but an interval that no source serves is built from the stored candles of the longest lower one."""
 
-    def ask(name: str, interval: str, start: datetime, end: datetime) -> Answer:
+    def ask(name: str, interval: str, start: datetime, end: datetime) -> FetchedCandles:
         try:
             return fetch(name, interval, start, end)
         except (NotServed, NoSource) as error:
@@ -56,9 +56,6 @@ def or_built(symbol: Symbol, fetch: Fetch) -> Fetch:
             lower = lower_interval(interval, stored)
             if lower is None or not _is_not_served(error):
                 raise
-            # Heavier than the rest of this module, and rarely needed.
-            from market.sources.built import BuiltSource
-
             return BuiltSource(symbol, lower, interval).fetch(name, interval, start, end)
 
     return ask
@@ -69,13 +66,13 @@ def _is_not_served(error: NotServed | NoSource) -> bool:
 
 
 def ingest_depth(symbol: Symbol, sources: Sequence[Source], now: datetime) -> OrderBookDepth | None:
-    """Stores the order book as the first source tells it; None where it is not wanted. Raises NoSource."""
+    """Stores the order book of the first source that serves it; None where it is switched off. Raises NoSource."""
     if not symbol.depth_levels:
         return None
     failures: list[SourceError] = []
     for source in sources:
         if not isinstance(source, BookSource):
-            failures.append(NotServed(source.name, "it tells no order book"))
+            failures.append(NotServed(source.name, "it serves no order book"))
             continue
         try:
             depth = source.depth(symbol.symbol, symbol.depth_levels)
@@ -99,7 +96,7 @@ def ingest_depth(symbol: Symbol, sources: Sequence[Source], now: datetime) -> Or
 
 
 def refresh_terms(symbol: Symbol, ask: Callable[[str], tuple[Terms, Source]], now: datetime) -> bool:
-    """Stores what the venue states of lot step, tick and minimum notional, once a day; whether it was asked.
+    """Stores the lot step, tick and minimum notional that the venue states, once a day; returns whether it was asked.
 
     What it does not state stays as it is. Raises MarketError.
     """
@@ -111,7 +108,7 @@ def refresh_terms(symbol: Symbol, ask: Callable[[str], tuple[Terms, Source]], no
         if step is None:
             continue
         if step and step < SMALLEST_STEP:
-            raise NotServed(source.name, f"the {field} of {symbol}, {step}, is finer than can be kept")
+            raise NotServed(source.name, f"the {field} of {symbol}, {step}, is finer than can be stored")
         setattr(symbol, field, step)
     symbol.name = symbol.name or terms.name[:100]
     symbol.terms_at = now

@@ -1,12 +1,12 @@
 """How far back the candles of a market go: a month or more, as far as its source has them.
 
-The newest candles are asked for first, and those before them piece by piece, from the newest back. What comes of the
-older ones is a gift: a source that does not have them, or is too slow, holds nobody up.
+The newest candles are requested first, then those before them piece by piece, from the newest back. The older ones are
+optional: a source that does not have them, or is too slow, must not delay the start.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from time import monotonic
 
 import numpy as np
@@ -16,25 +16,26 @@ from django.db import transaction
 from database import candles as candle_table
 from database.candles import Array
 from engine.candles import COLUMNS, interval_length
-from market.backfill import Runs, keep_old_gaps, missing_runs
+from market.calendar.sessions import MICROSECOND, Session, Times, aware, moment, session_of, times_of
 from market.errors import MarketError
+from market.ingestion.backfill import WAITS, Runs, missing_runs, store_gaps
+from market.ingestion.rescaling import refuse_another_scale
 from market.models import Candle, Symbol
-from market.rescaling import refuse_another_scale
-from market.sessions import Session, Times, moment, session_of, times_of
 from market.sources.base import FIRST_CANDLES, FIRST_SPAN, Source
 from market.sources.choice import reachable
 
 OVERLAP = 3
-"""So many of the stored candles are asked for again."""
+"""How many of the stored candles are requested again."""
 PIECE_CANDLES = 5000
 FIRST_SECONDS = 10.0
-"""No further piece of a first look after this: an answer of the site is ended after 30 s, a task of Celery after 50."""
-INSTANT = np.timedelta64(1, "us")
+"""The first poll requests no further piece after this: an HTTP request ends after 30 s, a Celery task after 50."""
+OLD_GAP_TRIES = len(WAITS) - 1
+"""A gap in old candles is no delay, since later ones are there: it is requested once more, after the longest wait."""
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """What a source has told of the time before the candles of a first look; `problem` says why it is not all."""
+class EarlierCandles:
+    """What a source has of the time before the candles of a first poll; `problem` says why it is not all."""
 
     candles: pd.DataFrame
     gaps: Runs
@@ -42,12 +43,12 @@ class History:
 
 
 def first_start(session: Session, interval: str, now: datetime) -> datetime:
-    """Where FIRST_CANDLES candles begin: further back where the market sleeps."""
+    """Where FIRST_CANDLES candles begin: further back where the market closes at times."""
     end, candles = moment(now), np.timedelta64(interval_length(interval)).astype("timedelta64[us]") * FIRST_CANDLES
     start = end - candles
     while len(expected := session.open_times(interval, start, end)) < FIRST_CANDLES:
         start -= candles
-    return _aware(expected[-FIRST_CANDLES])
+    return aware(expected[-FIRST_CANDLES])
 
 
 def history_start(session: Session, interval: str, now: datetime) -> datetime:
@@ -57,8 +58,8 @@ def history_start(session: Session, interval: str, now: datetime) -> datetime:
 
 def first_history(
     symbol: Symbol, interval: str, source: Source, start: datetime, newest: pd.DataFrame, now: datetime
-) -> History:
-    """What the source has before the newest candles, which it was asked for from `start` on.
+) -> EarlierCandles:
+    """What the source has before the newest candles, which were requested from `start` on.
 
     It writes nothing, and no failure of the source is raised.
     """
@@ -68,39 +69,42 @@ def first_history(
         for piece in _earlier(symbol, interval, source, moment(start), now, known):
             pieces.insert(0, piece)
             if monotonic() - began > FIRST_SECONDS:
-                problem = f"{source.name} is slow: the rest of its history is asked for before a model is trained"
+                problem = f"{source.name} is slow: the rest of its history is requested before a model is trained"
                 break
     except MarketError as error:
         problem = str(error)
     candles = pd.concat(pieces) if pieces else newest.iloc[:0]
-    return History(candles, _gaps_before(symbol, interval, candles, known[:1]), problem)
+    return EarlierCandles(candles, _gaps_before(symbol, interval, candles, known[:1]), problem)
 
 
-def keep_history(symbol: Symbol, interval: str, source: str, history: History, now: datetime) -> tuple[int, int]:
-    """Stores the candles and the gaps between them, and returns how many candles are new and how many missing."""
+def store_history(
+    symbol: Symbol, interval: str, source: str, history: EarlierCandles, now: datetime
+) -> tuple[int, int]:
+    """Stores the candles and the gaps between them; returns how many candles are new and how many are missing."""
     times, values = times_of(history.candles.index), history.candles.to_numpy()
     new = candle_table.insert(symbol.pk, interval, source, now, times, values)
-    return new, keep_old_gaps(symbol, interval, history.gaps, now)
+    return new, store_gaps(symbol, interval, history.gaps, now, OLD_GAP_TRIES)
 
 
 def top_up(symbol: Symbol, interval: str, source: Source, now: datetime) -> int:
-    """Stores what the source has before the oldest stored candle, as far back as a first look goes; how many candles.
+    """Stores what the source has before the oldest stored candle, as far back as a first poll goes; returns how many.
 
-    Raises MarketError; the pieces that had come by then are stored.
+    Raises MarketError; the pieces that arrived before it are stored.
     """
     times, values = _oldest(symbol, interval)
     if not len(times) or not _is_short(symbol, interval, times, now):
         return 0
     stored = 0
-    for piece in _earlier(symbol, interval, source, times[-1] + INSTANT, now, times):
-        told = times_of(piece.index)
-        again = np.isin(times, told)
-        series = f"{symbol} {interval}"
-        refuse_another_scale(source, series, values[again], piece.to_numpy()[np.isin(told, times)])
-        before = piece[told < times[0]]
+    for piece in _earlier(symbol, interval, source, times[-1] + MICROSECOND, now, times):
+        reported = times_of(piece.index)
+        both = np.isin(times, reported), np.isin(reported, times)
+        refuse_another_scale(source, f"{symbol} {interval}", values[both[0]], piece.to_numpy()[both[1]])
+        before = piece[reported < times[0]]
         if before.empty:
             break
-        stored += _keep_before(symbol, interval, source.name, before, times[:1], now)
+        history = EarlierCandles(before, _gaps_before(symbol, interval, before, times[:1]))
+        with transaction.atomic():
+            stored += store_history(symbol, interval, source.name, history, now)[0]
         times, values = _oldest(symbol, interval)
     return stored
 
@@ -108,17 +112,17 @@ def top_up(symbol: Symbol, interval: str, source: Source, now: datetime) -> int:
 def _earlier(
     symbol: Symbol, interval: str, source: Source, end: np.datetime64, now: datetime, like: Times
 ) -> Iterator[pd.DataFrame]:
-    """What the source has before `end`, piece by piece from the newest back. An empty piece is the last: before a
-    listing there is nothing. Raises SourceError.
+    """What the source has before `end`, piece by piece from the newest back. An empty piece is the last: it lies
+    before the listing. Raises SourceError.
     """
     session = session_of(symbol.symbol, symbol.kind)
     start = history_start(session, interval, now)
     opens = session.open_times(interval, moment(reachable(source, interval, start, now)), end, like)
     for after in range(len(opens), 0, -PIECE_CANDLES):
         until = end if after == len(opens) else opens[after]
-        # By candles and not by time: a long weekend is no piece.
+        # By candles and not by time: a piece must not lie within a long weekend.
         first = opens[max(after - PIECE_CANDLES, 0)]
-        piece = source.candles(symbol.symbol, interval, _aware(first), _aware(until))
+        piece = source.candles(symbol.symbol, interval, aware(first), aware(until))
         if piece.empty:
             return
         yield piece
@@ -138,22 +142,9 @@ def _oldest(symbol: Symbol, interval: str) -> tuple[Times, Array]:
     return times, np.array([values for _, *values in rows]).reshape(len(rows), len(COLUMNS))
 
 
-@transaction.atomic
-def _keep_before(
-    symbol: Symbol, interval: str, source: str, candles: pd.DataFrame, oldest: Times, now: datetime
-) -> int:
-    history = History(candles, _gaps_before(symbol, interval, candles, oldest))
-    return keep_history(symbol, interval, source, history, now)[0]
-
-
 def _gaps_before(symbol: Symbol, interval: str, candles: pd.DataFrame, oldest: Times) -> Runs:
     """The gaps from the first of these candles to the oldest known one: none before a listing."""
     if candles.empty:
         return []
     times = np.concatenate([times_of(candles.index), oldest])
     return missing_runs(session_of(symbol.symbol, symbol.kind), interval, times[:0], times)
-
-
-def _aware(time: np.datetime64) -> datetime:
-    known: datetime = time.astype("datetime64[us]").item()
-    return known.replace(tzinfo=UTC)

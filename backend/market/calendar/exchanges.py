@@ -14,10 +14,10 @@ from django.core.cache import cache
 Times = npt.NDArray[np.datetime64]
 
 FIRST_DAY, LAST_DAY = date(1960, 1, 1), date(2040, 12, 31)
-"""Before and after these no candle is expected of a market that sleeps."""
+"""Outside these no candle is expected of a market with trading hours."""
 
 NEW_YORK = "America/New_York"
-FOREX_TURN = pd.Timedelta(hours=17)
+FOREX_CLOSE = pd.Timedelta(hours=17)
 SATURDAY = 5
 KEPT_SECONDS = 30 * 24 * 60 * 60
 
@@ -25,7 +25,7 @@ _loading = Lock()
 
 
 @dataclass(frozen=True)
-class Hours:
+class TradingHours:
     """One span of trading a day: its date, when it opens, when it closes. Times are UTC, without a zone."""
 
     zone: str
@@ -33,7 +33,7 @@ class Hours:
     opens: Times
     closes: Times
     on_the_clock: bool = False
-    """Whether candles within the day stand at whole multiples of their interval, and not at the opening."""
+    """Whether candles within the day open at whole multiples of their interval, not relative to the opening."""
 
     def dates_of(self, opens: Times) -> Times:
         """The dates of candles of a day or a week: stamped 00:00 UTC of the date, or with a local time of that date."""
@@ -42,21 +42,21 @@ class Hours:
         return np.where(opens == plain, plain, local.to_numpy().astype("datetime64[us]"))
 
 
-def forex_hours() -> Hours:
-    """A trading day of forex ends at 17:00 in New York. Held against a year of EURUSD and a month of GBPUSD."""
+def forex_hours() -> TradingHours:
+    """A trading day of forex ends at 17:00 in New York. Checked against a year of EURUSD and a month of GBPUSD."""
     days = pd.date_range(FIRST_DAY, LAST_DAY, unit="us")
     holiday = ((days.month == 1) & (days.day == 1)) | ((days.month == 12) & (days.day == 25))
     days = days[(days.day_of_week < SATURDAY) & ~holiday]
-    opens, closes = (_utc(day + FOREX_TURN, NEW_YORK) for day in (days - pd.Timedelta(days=1), days))
-    return Hours(NEW_YORK, days.to_numpy(), opens, closes, on_the_clock=True)
+    opens, closes = (_utc(day + FOREX_CLOSE, NEW_YORK) for day in (days - pd.Timedelta(days=1), days))
+    return TradingHours(NEW_YORK, days.to_numpy(), opens, closes, on_the_clock=True)
 
 
-def exchange_hours(name: str) -> Hours:
+def exchange_hours(name: str) -> TradingHours:
     """The regular sessions of an exchange, with its holidays and short days, by its ISO code ("XNYS").
 
-    The calendar library takes seconds to import, so its answer is kept in the cache.
+    The calendar library takes seconds to import, so its result is cached.
     """
-    key = f"market.exchanges:{name}:{version('exchange-calendars')}"
+    key = f"market.calendar.exchanges:{name}:{version('exchange-calendars')}"
     kept = cache.get(key)
     if kept is None:
         kept = _from_library(name)
@@ -64,8 +64,8 @@ def exchange_hours(name: str) -> Hours:
     return kept
 
 
-def _from_library(name: str) -> Hours:
-    # The library uses what pandas means to change, and warnings are switched for the whole process.
+def _from_library(name: str) -> TradingHours:
+    # The library uses what pandas deprecates, and warning filters apply to the whole process.
     with _loading, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         import exchange_calendars
@@ -75,7 +75,7 @@ def _from_library(name: str) -> Hours:
     if schedule["break_start"].notna().any():
         raise ValueError(f"{name} has a lunch break: a day there is two spans of trading")
     opens, closes = (_plain(pd.DatetimeIndex(schedule[name])) for name in ("open", "close"))
-    return Hours(str(calendar.tz), _plain(schedule.index), opens, closes)
+    return TradingHours(str(calendar.tz), _plain(schedule.index), opens, closes)
 
 
 def _utc(local: pd.DatetimeIndex, zone: str) -> Times:

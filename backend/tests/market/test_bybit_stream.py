@@ -11,29 +11,28 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from market import stream
-from market.errors import BadAnswer, ClockSkew, GarbledAnswer, SourceDown
-from market.sources import bybit
-from market.stream import (
-    Answer,
+from market.errors import ClockSkew, InvalidResponse, SourceDown, UnreadableResponse
+from market.sources import bybit, bybit_stream
+from market.sources.bybit_stream import (
     Closed,
     Connected,
     Event,
     Forming,
     KlineStream,
     Lost,
-    Patience,
     Refused,
-    Series,
+    RequestReply,
+    StreamedSeries,
+    StreamTimeouts,
     Tick,
     parse,
 )
 from tests.market.servers.bybit_ws import BybitStream, kline
 from tests.markets import random_candles
 
-SYMBOL, SERIES = "BTCUSDT", Series("BTCUSDT", "1m")
+SYMBOL, SERIES = "BTCUSDT", StreamedSeries("BTCUSDT", "1m")
 # Long enough for a loaded machine where something has to happen, short where it has to fail.
-QUICK = Patience(connect=2.0, answer=0.6, ping=0.2, silence=0.7, quiet=1.2, first_pause=0.02, longest_pause=0.1)
+QUICK = StreamTimeouts(connect=2.0, answer=0.6, ping=0.2, silence=0.7, quiet=1.2, first_pause=0.02, longest_pause=0.1)
 LONGEST_WAIT = 10.0
 
 
@@ -59,14 +58,14 @@ def server() -> Iterator[BybitStream]:
 class Follower:
     """Reads the events of a stream one after the other."""
 
-    def __init__(self, server: BybitStream, *series: Series, patience: Patience = QUICK) -> None:
+    def __init__(self, server: BybitStream, *series: StreamedSeries, timeouts: StreamTimeouts = QUICK) -> None:
         self.stop = Stop()
-        self.stream = KlineStream(server.url, self.stop, patience)
+        self.stream = KlineStream(server.url, self.stop, timeouts)
         self.stream.follow(series or [SERIES])
         self._events = self.stream.events()
 
     def until(self, kind: type[Any] | tuple[type[Any], ...]) -> Any:
-        """The next event of that kind. A lost connection that nobody waits for is a failure."""
+        """The next event of that kind. An unexpected lost connection is a failure."""
         end = monotonic() + LONGEST_WAIT
         for event in self._events:
             if isinstance(event, kind):
@@ -91,14 +90,14 @@ def test_it_tells_of_closed_candles_and_of_the_price_of_the_forming_one(server: 
 
 
 def test_many_series_are_asked_for_in_requests_that_the_server_takes(server: BybitStream) -> None:
-    series = [Series(f"C{number}USDT", "1m") for number in range(25)]
+    series = [StreamedSeries(f"C{number}USDT", "1m") for number in range(25)]
     follower = Follower(server, *series)
     assert set(follower.until(Connected).series) == set(series)
     assert [len(request["args"]) for request in server.requests] == [10, 10, 5]
 
 
 def test_one_unknown_name_spoils_nothing_but_itself(server: BybitStream) -> None:
-    unknown = Series("NOPEUSDT", "1m")
+    unknown = StreamedSeries("NOPEUSDT", "1m")
     follower = Follower(server, SERIES, unknown)
     refused = follower.until(Refused)
     assert refused.series == unknown
@@ -107,7 +106,7 @@ def test_one_unknown_name_spoils_nothing_but_itself(server: BybitStream) -> None
 
 
 def test_a_series_that_is_added_is_subscribed_to_on_the_connection_that_stands(server: BybitStream) -> None:
-    follower, other = Follower(server), Series("ETHUSDT", "1m")
+    follower, other = Follower(server), StreamedSeries("ETHUSDT", "1m")
     follower.until(Connected)
     follower.stream.follow([SERIES, other])
     assert set(follower.until(Connected).series) == {SERIES, other}
@@ -115,7 +114,7 @@ def test_a_series_that_is_added_is_subscribed_to_on_the_connection_that_stands(s
 
 
 def test_it_keeps_the_connection_alive_while_nothing_happens(server: BybitStream) -> None:
-    follower = Follower(server, patience=Patience(ping=0.1, silence=0.6, quiet=60.0))
+    follower = Follower(server, timeouts=StreamTimeouts(ping=0.1, silence=0.6, quiet=60.0))
     follower.until(Connected)
     end = monotonic() + 1.2
     while monotonic() < end:
@@ -192,14 +191,14 @@ FAULTS: list[tuple[Callable[[BybitStream, pd.DataFrame], None], type[Exception],
     (closed_politely, SourceDown, "closed the connection"),
     (silent, SourceDown, "silent for"),
     (quiet, SourceDown, "no candle for"),
-    (garbage, GarbledAnswer, "no JSON"),
-    (binary, GarbledAnswer, "no JSON"),
-    (other_topic, BadAnswer, "nobody asked for: kline.1.ETHUSDT"),
-    (other_kind, BadAnswer, "nobody asked for"),
-    (other_interval, BadAnswer, "another interval"),
-    (not_a_price, BadAnswer, "impossible candle"),
-    (not_a_number, BadAnswer, "impossible candle"),
-    (not_closed_yet, BadAnswer, "closed before its end"),
+    (garbage, UnreadableResponse, "no JSON"),
+    (binary, UnreadableResponse, "no JSON"),
+    (other_topic, InvalidResponse, "unrequested topic: kline.1.ETHUSDT"),
+    (other_kind, InvalidResponse, "unrequested topic"),
+    (other_interval, InvalidResponse, "another interval"),
+    (not_a_price, InvalidResponse, "impossible candle"),
+    (not_a_number, InvalidResponse, "impossible candle"),
+    (not_closed_yet, InvalidResponse, "closed before its end"),
     (clock_ahead, ClockSkew, "ahead of ours"),
     (clock_behind, ClockSkew, "behind ours"),
 ]
@@ -224,7 +223,7 @@ def test_a_fault_gives_no_candle_but_a_reason_and_a_new_connection(
 
 def test_refused_connections_are_tried_again_after_growing_pauses(server: BybitStream) -> None:
     server.refusing = True
-    follower = Follower(server, patience=Patience(connect=2.0, first_pause=0.02, longest_pause=0.2))
+    follower = Follower(server, timeouts=StreamTimeouts(connect=2.0, first_pause=0.02, longest_pause=0.2))
     pauses = [follower.until(Lost).pause_seconds for _ in range(6)]
     assert all(
         0.5 * bound <= pause <= bound for pause, bound in zip(pauses, [0.02, 0.04, 0.08, 0.16, 0.2, 0.2], strict=True)
@@ -245,7 +244,7 @@ def test_a_server_that_greets_and_drops_is_not_asked_without_pause(server: Bybit
 
 def test_an_unanswered_subscription_is_not_waited_for_for_ever(server: BybitStream) -> None:
     server.silent = True
-    lost = Follower(server, patience=Patience(answer=0.3, first_pause=0.02)).until(Lost)
+    lost = Follower(server, timeouts=StreamTimeouts(answer=0.3, first_pause=0.02)).until(Lost)
     assert "no answer to a subscription" in str(lost.error)
 
 
@@ -277,14 +276,14 @@ def test_recorded_frames_are_understood(real_data: Path) -> None:
         assert isinstance(frames[0], Forming)
         assert frames[0].price == price
     acknowledged = parse((folder / "subscribe_ack.json").read_text())
-    assert acknowledged == Answer("subscribe", True, "1", "")
+    assert acknowledged == RequestReply("subscribe", True, "1", "")
     refused = parse((folder / "subscribe_error_unknown_topic.json").read_text())
-    assert isinstance(refused, Answer)
+    assert isinstance(refused, RequestReply)
     assert not refused.success
 
 
 def test_rest_and_stream_name_intervals_alike() -> None:
-    assert stream.INTERVALS == bybit.INTERVALS
+    assert bybit_stream.INTERVALS == bybit.INTERVALS
 
 
 @pytest.mark.parametrize(
@@ -304,5 +303,5 @@ def test_rest_and_stream_name_intervals_alike() -> None:
     ],
 )
 def test_what_has_no_known_form_is_garbled(text: str) -> None:
-    with pytest.raises(GarbledAnswer):
+    with pytest.raises(UnreadableResponse):
         parse(text)

@@ -1,8 +1,8 @@
-"""A history of candles into a CSV file: resumed where it was interrupted, whole or not there at all.
+"""Downloads a history of candles into a CSV file, which is complete or absent.
 
-What has arrived is kept in a hidden file beside the target, chunk by chunk; a download that is killed goes on there.
-The target itself is written at the end and put in its place at once. One file holds candles of one source: the last
-ones of a file that exists already are compared with what the source says now, and a difference stops the download.
+Each chunk is appended to a hidden file beside the target, and a killed download resumes from it; the target is written
+once at the end. One file holds candles of one source: the last ones of an existing file are compared with what the
+source reports now, and a difference stops the download.
 """
 
 import fcntl
@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 
 from engine.candles import COLUMNS, interval_length, validate
+from market.calendar.sessions import moment, session_of, times_of
 from market.errors import MarketError
-from market.sessions import moment, session_of, times_of
 from market.sources import csv_file
 from market.sources.base import Source
+from web.files import write_atomically
 
 HEADER = f"timestamp,{','.join(COLUMNS)}\n"
 TIME_FORM = "%Y-%m-%dT%H:%M:%SZ"
@@ -29,12 +30,12 @@ CHUNK_CANDLES = 5000
 OVERLAP = 3
 
 Progress = Callable[[int, int], None]
-"""Candles so far, and how many there will be at most."""
+"""Candles so far, and how many there can be."""
 Span = tuple[datetime, datetime]
 
 
 class DownloadError(MarketError):
-    """A file that cannot be written, or must not be extended."""
+    """A file cannot be written, or must not be extended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Download:
         return self.folder / f".{self.symbol}_{self.interval}.{self.source.name.replace(':', '-')}.part"
 
     def run(self, on_progress: Progress = lambda done, total: None) -> Downloaded:
-        """Raises SourceError, CandleFileError or DownloadError; what has arrived by then is kept."""
+        """Raises SourceError, CandleFileError or DownloadError; what has arrived before it is kept."""
         try:
             with self._locked() as journal:
                 return self._run(journal, on_progress)
@@ -80,20 +81,22 @@ class Download:
         done = 0
         for start, end in self._chunks(spans):
             frame = self.source.candles(self.symbol, self.interval, start, end)
-            _write_rows(journal, self._compared(frame, before))
+            journal.write(_rows(self._compared(frame, before)))
+            journal.flush()
+            os.fsync(journal.fileno())
             done += len(session.open_times(self.interval, moment(start), moment(end)))
             on_progress(done, total)
         arrived = _arrived(journal)
         if arrived is None and before is None:
-            raise DownloadError(f"{self.source.name} has no candles of {self.symbol} {self.interval} in that time")
+            raise DownloadError(f"{self.source.name} has no candles of {self.symbol} {self.interval} in that period")
         known = [frame for frame in (before, arrived) if frame is not None]
         frame = validate(_united(known), self.interval)
-        _put(self.path, frame)
+        write_atomically(self.path, HEADER.encode() + _rows(frame))
         self.part.unlink()
         return Downloaded(self.path, frame, len(frame) - (0 if before is None else len(before)))
 
     def _missing_spans(self, before: pd.DataFrame | None, arrived: pd.DataFrame | None) -> list[Span]:
-        """What is neither in the file nor has arrived, oldest first."""
+        """What is neither in the file nor in the journal, oldest first."""
         if before is None:
             return _around(self.start, self.end, arrived, self.interval)
         first, last = before.index[0], before.index[-1]
@@ -121,8 +124,8 @@ class Download:
         if differs.any():
             raise DownloadError(
                 f"{self.path}: {differs.sum()} of its last {len(both)} candles differ from what {self.source.name} "
-                f"says now, the first at {both[int(np.argmax(differs))]:%Y-%m-%d %H:%M} UTC; "
-                "move the file away to start anew"
+                f"reports now, the first at {both[int(np.argmax(differs))]:%Y-%m-%d %H:%M} UTC; "
+                "move the file away to start again"
             )
         return frame[~frame.index.isin(before.index)]
 
@@ -138,7 +141,7 @@ class Download:
 
 
 def _around(start: datetime, end: datetime, arrived: pd.DataFrame | None, interval: str) -> list[Span]:
-    """The span without the part that has arrived, which is in one piece."""
+    """The span without the part that has arrived, which is contiguous."""
     if arrived is None or arrived.empty:
         return [(start, end)] if start < end else []
     first = arrived.index[0].to_pydatetime()
@@ -147,7 +150,7 @@ def _around(start: datetime, end: datetime, arrived: pd.DataFrame | None, interv
 
 
 def _arrived(journal: BinaryIO) -> pd.DataFrame | None:
-    """The candles of a journal; a line that a kill has torn off is dropped from it."""
+    """The candles of a journal; an incomplete last line is removed from it."""
     journal.seek(0)
     content = journal.read()
     whole = content[: content.rfind(b"\n") + 1]
@@ -169,12 +172,6 @@ def _united(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return frame[~frame.index.duplicated()].sort_index()
 
 
-def _write_rows(journal: BinaryIO, frame: pd.DataFrame) -> None:
-    journal.write(_rows(frame))
-    journal.flush()
-    os.fsync(journal.fileno())
-
-
 def _rows(frame: pd.DataFrame) -> bytes:
     times = np.datetime_as_string(times_of(frame.index), "s").tolist()
     rows = frame.to_numpy().tolist()
@@ -183,25 +180,9 @@ def _rows(frame: pd.DataFrame) -> bytes:
 
 
 def _plain(number: float) -> str:
-    """The shortest text that gives the number back, without an exponent."""
+    """The shortest text that parses to the same number, without an exponent."""
     text = repr(number)
     return np.format_float_positional(number, trim="0") if "e" in text else text
-
-
-def _put(path: Path, frame: pd.DataFrame) -> None:
-    """The file appears whole, and stays after a power cut."""
-    unfinished = path.with_name(f".{path.name}.writing")
-    with unfinished.open("wb") as handle:
-        handle.write(HEADER.encode())
-        handle.write(_rows(frame))
-        handle.flush()
-        os.fsync(handle.fileno())
-    unfinished.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def utc_now() -> datetime:

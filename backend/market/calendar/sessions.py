@@ -1,11 +1,11 @@
-"""When a market trades, and so which candles are to be expected: a night or a holiday is no gap.
+"""When a market trades, and therefore which candles are expected: a night or a holiday is no gap.
 
 Crypto trades always. Forex trades from Sunday to Friday, 17:00 in New York (22:00 UTC in winter, 21:00 in summer), but
 not on 25 December and 1 January. Stocks trade in the regular hours of their exchange, with its holidays and short days.
 
 A stock's candle of a day is stamped 00:00 UTC of its date, or with local midnight; of a week, with its Monday. Candles
-within the day begin at the opening of the exchange (9:30, 10:30, ...), or on the clock (9:00, 10:00, ...) where a
-series is seen to be kept that way. All times here are arrays of datetime64[us] in UTC without a zone.
+within the day begin at the opening of the exchange (9:30, 10:30, ...), or on the clock (9:00, 10:00, ...) where the
+stored series does. All times here are arrays of datetime64[us] in UTC without a zone.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from engine.candles import interval_length
-from market.exchanges import Hours, exchange_hours, forex_hours
+from market.calendar.exchanges import TradingHours, exchange_hours, forex_hours
 from market.symbols import Kind, kind_of
 
 Times = npt.NDArray[np.datetime64]
 
-DAY, WEEK = np.timedelta64(1, "D"), np.timedelta64(7, "D")
+MICROSECOND, DAY, WEEK = np.timedelta64(1, "us"), np.timedelta64(1, "D"), np.timedelta64(7, "D")
 # The unix epoch was a Thursday; weeks begin on Monday.
 FIRST_MONDAY = np.datetime64("1970-01-05", "us")
 EPOCH = np.datetime64(0, "us")
@@ -36,7 +36,7 @@ UNITED_STATES = "XNYS"
 
 
 def session_of(symbol: str, kind: str | None = None) -> "Session":
-    """The trading hours of an instrument; its kind is told from its name unless it is given. Raises SymbolError."""
+    """The trading hours of an instrument; its kind is derived from its name unless it is given. Raises SymbolError."""
     kind = kind_of(symbol) if kind is None else Kind(kind)
     if kind is Kind.CRYPTO:
         return ALWAYS
@@ -45,20 +45,17 @@ def session_of(symbol: str, kind: str | None = None) -> "Session":
     return _of_hours(EXCHANGES.get(symbol.rpartition(".")[2], UNITED_STATES))
 
 
-def is_open(symbol: str, time: datetime) -> bool:
-    return session_of(symbol).is_open(time)
-
-
-def expected_times(symbol: str, interval: str, start: datetime, end: datetime) -> pd.DatetimeIndex:
-    """The open times of all candles with start <= open time < end. Raises SymbolError or CandleError."""
-    return pd.DatetimeIndex(session_of(symbol).open_times(interval, moment(start), moment(end)), tz="UTC")
-
-
 def moment(time: datetime | pd.Timestamp) -> np.datetime64:
     """An aware time as the arrays of this module hold it."""
     if time.tzinfo is None:
         raise ValueError(f"{time} has no time zone")
     return np.datetime64(time.astimezone(UTC).replace(tzinfo=None), "us")
+
+
+def aware(time: np.datetime64) -> datetime:
+    """The inverse of `moment`: a datetime in UTC."""
+    known: datetime = time.astype("datetime64[us]").item()
+    return known.replace(tzinfo=UTC)
 
 
 def times_of(index: pd.Index) -> Times:
@@ -69,13 +66,10 @@ def times_of(index: pd.Index) -> Times:
 
 
 class Session:
-    """A market that never sleeps."""
-
-    def is_open(self, time: datetime) -> bool:
-        return True
+    """The trading hours of a market; this one is always open."""
 
     def open_times(self, interval: str, start: np.datetime64, end: np.datetime64, like: Times | None = None) -> Times:
-        """The candles with start <= open time < end; `like` is a piece of the series, for the way it is stamped."""
+        """The candles with start <= open time < end; `like` is a part of the series, which shows how it is stamped."""
         return _grid(interval, start, end)
 
     def close_times(self, interval: str, opens: Times) -> Times:
@@ -83,20 +77,20 @@ class Session:
         return opens + np.timedelta64(interval_length(interval))
 
     def named(self, interval: str, opens: Times) -> Times:
-        """The open times in the one form in which `open_times` gives them."""
+        """The open times in the form that `open_times` returns."""
         return opens
 
     def missing(
         self, interval: str, opens: Times, start: np.datetime64, end: np.datetime64, like: Times | None = None
     ) -> Times:
         """The candles with start <= open time < end that are not among `opens`."""
-        wanted = self.open_times(interval, start, end, opens if like is None else like)
-        return wanted[~np.isin(wanted, self.named(interval, opens))]
+        expected = self.open_times(interval, start, end, opens if like is None else like)
+        return expected[~np.isin(expected, self.named(interval, opens))]
 
     def buckets(
         self, into: str, interval: str, first: np.datetime64, last: np.datetime64
     ) -> tuple[Times, Times, Times]:
-        """Open times, begins and ends of the candles that those of a lower interval, from first to last, belong to."""
+        """Open times, begins and ends of the candles that contain those of a lower interval from first to last."""
         labels = self.open_times(into, first - np.timedelta64(interval_length(into)), last + 1)
         return labels, labels, labels + np.timedelta64(interval_length(into))
 
@@ -109,14 +103,10 @@ class Session:
 
 
 @dataclass(frozen=True)
-class Sleeping(Session):
-    """A market with hours, as one span of trading for each of its days."""
+class ScheduledSession(Session):
+    """A market with one span of trading for each of its days."""
 
-    hours: Hours
-
-    def is_open(self, time: datetime) -> bool:
-        row = int(np.searchsorted(self.hours.closes, moment(time), side="right"))
-        return row < len(self.hours.opens) and bool(self.hours.opens[row] <= moment(time))
+    hours: TradingHours
 
     def open_times(self, interval: str, start: np.datetime64, end: np.datetime64, like: Times | None = None) -> Times:
         length = np.timedelta64(interval_length(interval)).astype("timedelta64[us]")
@@ -172,7 +162,7 @@ class Sleeping(Session):
         total = int(counts.sum())
         steps = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
         times = np.repeat(opens, counts) + steps * length
-        # On the clock, a candle that two days share stands in both.
+        # On the clock, a candle that two days share occurs in both.
         return np.unique(times) if clock else times
 
     def _closes_of_days(self, dates: Times, length: np.timedelta64) -> Times:
@@ -188,8 +178,8 @@ ALWAYS = Session()
 
 
 @lru_cache(maxsize=16)
-def _of_hours(name: str) -> Sleeping:
-    return Sleeping(forex_hours() if name == "forex" else exchange_hours(name))
+def _of_hours(name: str) -> ScheduledSession:
+    return ScheduledSession(forex_hours() if name == "forex" else exchange_hours(name))
 
 
 def _grid(interval: str, start: np.datetime64, end: np.datetime64) -> Times:
@@ -204,5 +194,5 @@ def _weeks(dates: Times) -> Times:
 
 
 def _on_the_clock(like: Times | None, length: np.timedelta64) -> bool:
-    """Whether most of a series stands at whole multiples of its interval."""
+    """Whether most of a series opens at whole multiples of its interval."""
     return like is not None and len(like) > 0 and bool(np.median((like - EPOCH) % length == 0) == 1)
