@@ -49,7 +49,12 @@ TOLERANCES = {
     "volatile": Tolerance(0.1, 0.1),
     "refused": Tolerance(0.15, 0.1),
 }
-CHECKED_TOLERANCES = {**dict.fromkeys(TOLERANCES, Tolerance(0.002, 0.005)), "refused": Tolerance(0.002, 0.02)}
+CHECKED_TOLERANCES = {
+    "fixed": Tolerance(0.001, 0.001),
+    "equity": Tolerance(0.001, 0.001),
+    "volatile": Tolerance(0.01, 0.03),
+    "refused": Tolerance(0.01, 0.03),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,8 +63,8 @@ def inside_only(stops: Stops) -> Stops:
 def by_finer(stops: Stops, coarse: pd.DataFrame, fine: pd.DataFrame, length: pd.Timedelta) -> tuple[Array, Array]:
     """The prices at which finer candles fill stops inside a candle, and the lows of those that reach them."""
     opens, lows = fine["open"].to_numpy(), fine["low"].to_numpy()
-    firsts = fine.index.searchsorted(coarse.index[stops.rows])
-    lasts = fine.index.searchsorted(coarse.index[stops.rows] + length)
+    times = pd.DatetimeIndex(coarse.index[stops.rows])
+    firsts, lasts = fine.index.searchsorted(times), fine.index.searchsorted(times + length)
     fills, worst = np.empty(len(stops.rows)), np.empty(len(stops.rows))
     for number, (first, last, level) in enumerate(zip(firsts, lasts, stops.levels, strict=True)):
         row = first + int((lows[first:last] <= level).argmax())

@@ -43,8 +43,8 @@ class ByEquity(Cross):
     def enter(self) -> None:
         if self.equity * self.fraction < LEAST_NOTIONAL:
             return
-        # The price of the fill is not known yet.
-        price = self.data.Close[-1]
+        # The price of the fill is not known yet; this is the nearest to it.
+        price = self.data.Close[-1] * (1 + float(SLIPPAGE))
         self.buy(size=self.fraction, sl=price * (1 - self.stop_loss), tp=price * (1 + self.take_profit))
 
 
