@@ -117,7 +117,9 @@ def cycle(trained: bool) -> Calls:
     from trading.models import Trade, TradingSettings
 
     candles = made_candles(WINDOW + PROFILED + 2)
-    candles.iloc[WINDOW + PROFILED, candles.columns.get_loc("low")] *= 0.97
+    lows = candles["low"].to_numpy().copy()
+    lows[WINDOW + PROFILED] *= 0.97
+    candles["low"] = lows
     played = ReplaySource(candles, candles.index[WINDOW].to_pydatetime())
 
     def says(snapshot: Snapshot) -> Action:

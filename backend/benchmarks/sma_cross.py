@@ -46,14 +46,14 @@ CHECKED_ROWS = 100_000
 TOLERANCES = {
     "fixed": Tolerance(0.001, 0.001),
     "equity": Tolerance(0.001, 0.1),
-    "volatile": Tolerance(0.1, 0.1),
-    "refused": Tolerance(0.15, 0.1),
+    "volatile": Tolerance(0.01, 0.6),
+    "refused": Tolerance(0.5, 0.1),
 }
 CHECKED_TOLERANCES = {
     "fixed": Tolerance(0.001, 0.001),
     "equity": Tolerance(0.001, 0.001),
     "volatile": Tolerance(0.01, 0.03),
-    "refused": Tolerance(0.01, 0.03),
+    "refused": Tolerance(0.01, 0.12),
 }
 
 

@@ -39,8 +39,8 @@ CASES = {
     "fixed": Case(quantity="0.01", max_position="1", stop_loss="0", take_profit="0"),
     "equity": Case(),
     "volatile": Case(volatile=True),
-    # The default balance of the command is soon so small that the least notional refuses one entry after the other.
-    "refused": Case(volatile=True, cash="10000"),
+    # So small a balance soon comes to where the least notional refuses one entry after the other.
+    "refused": Case(volatile=True, cash="1000"),
 }
 
 
