@@ -1,4 +1,4 @@
-"""What the engines have in common: the order of the day, stop-watches, and the form of the answer."""
+"""The cases that every engine plays, stop-watches, and the form of the answer."""
 
 import gc
 import json
@@ -9,8 +9,39 @@ from time import perf_counter, process_time
 from typing import Protocol
 
 FAST, SLOW = 10, 50
-CASH, QUANTITY, FEE, SLIPPAGE = "1000000", "0.01", "0.001", "0.0001"
+FEE, SLIPPAGE = "0.001", "0.0001"
+# Photon may lose 1 % of the equity at its stop, 5 % below the entry. Its other limit of an entry, half of the equity
+# less the risk score, is never below a quarter of it.
+RISK_PER_TRADE = 0.01
+LEAST_NOTIONAL = 5.0
+LOT = 0.00001
 WARM_UPS = 2
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fixed `quantity` of coins an entry, or None: a fraction of the equity. A level of 0 is off."""
+
+    volatile: bool = False
+    cash: str = "1000000"
+    quantity: str | None = None
+    max_position: str = "0.5"
+    stop_loss: str = "0.05"
+    take_profit: str = "0.1"
+
+    @property
+    def fraction(self) -> float:
+        """The part of the equity that an entry costs, fee and slippage included."""
+        return RISK_PER_TRADE / float(self.stop_loss) * (1 + float(FEE)) * (1 + float(SLIPPAGE))
+
+
+CASES = {
+    "fixed": Case(quantity="0.01", max_position="1", stop_loss="0", take_profit="0"),
+    "equity": Case(),
+    "volatile": Case(volatile=True),
+    # So small a balance soon comes to where the least notional refuses one entry after the other.
+    "refused": Case(volatile=True, cash="1000"),
+}
 
 
 @dataclass(frozen=True)
@@ -43,10 +74,10 @@ class Engine(Protocol):
     def round(self, laps: Laps) -> Outcome: ...
 
 
-def play(load: Callable[[Path], Engine], arguments: list[str]) -> None:
-    """`cold CSV` plays one round; `warm CSV ROUNDS` plays two to warm up, and then ROUNDS."""
-    mode, path, *rest = arguments
-    engine = load(Path(path))
+def play(load: Callable[[Path, Case], Engine], arguments: list[str]) -> None:
+    """`cold CASE CSV` plays one round; `warm CASE CSV ROUNDS` plays two to warm up, and then ROUNDS."""
+    mode, case, path, *rest = arguments
+    engine = load(Path(path), CASES[case])
     rounds = WARM_UPS + int(rest[0]) if mode == "warm" else 1
     laps: list[Laps] = []
     for _ in range(rounds):

@@ -1,10 +1,13 @@
 # ruff: noqa: E402  (Django has to be set up first)
-"""The crossover in Photon: called as `photon.py cold|warm CSV [ROUNDS]`, prints one JSON object."""
+"""Photon in one process: called as `photon.py warm CASE CSV ROUNDS`, prints one JSON object.
+
+It calls what `backtest_simulation` calls, on the database that DATABASE_URL names, and has to be called in the folder
+whose `data` holds the CSV.
+"""
 
 import os
 import sys
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -14,72 +17,32 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
-import numpy as np
-import pandas as pd
-from engine.jump import Replay, replay_actions
-
-from benchmarks.engines.common import CASH, FAST, FEE, QUANTITY, SLIPPAGE, SLOW, Laps, Outcome, play
-from engine.history import Actions
-from engine.indicators import Array, deviation, sma
-from engine.metrics import metrics
-from engine.orders import NO_DECISION, Action, Instrument
-from engine.terms import Costs, Limits, Policy, Rules
-from market.sources import csv_file
-
-INTERVAL, NOISE = "1m", 20
+from backtests import services
+from backtests.document import Document
+from backtests.options import Options, parse
+from benchmarks.engines.common import Case, Laps, Outcome, play
+from benchmarks.sma_cross import command_options, outcome
 
 
 @dataclass(frozen=True)
 class Engine:
-    """One read of the candles, any number of rounds over them."""
-
-    candles: pd.DataFrame
+    options: Options
 
     @classmethod
-    def load(cls, path: Path) -> "Engine":
-        return cls(csv_file.read(path, INTERVAL))
+    def load(cls, path: Path, case: Case) -> "Engine":
+        texts = {name.replace("-", "_"): text for name, text in command_options(case).items()}
+        symbol, interval = texts.pop("symbol"), texts.pop("interval")
+        return cls(parse(texts, symbol=symbol, interval=interval))
 
     def round(self, laps: Laps) -> Outcome:
-        candles = self.candles.copy()
+        series = services.series_for(self.options)
         laps.begin()
-        close = candles["close"].to_numpy()
-        fast, slow, noise = sma(close, FAST), sma(close, SLOW), deviation(close, NOISE)
-        laps.done("indicators")
-        actions = chosen(fast, slow)
-        laps.done("signals")
-        played = replay_actions(candles, actions, np.ones(close.size), noise, INTERVAL, rules(), Decimal(CASH))
-        laps.done("simulation")
-        equity = played.holdings.equity_array()
-        figures = metrics(equity, played.holdings.quantity_array(), played.profits, elapsed(candles))
-        laps.done("statistics")
-        entries = written_up(played)
+        document = Document(services.simulate(self.options, series))
+        laps.done("simulation and statistics")
+        summary, trades = document.summary, document.trades
+        document.thinned_equity()
         laps.done("books")
-        return Outcome(entries, figures.closed_trades, float(equity[-1]))
-
-
-def rules() -> Rules:
-    """No protective levels, no limit but cash: what the other engines have too. The gate runs all its checks."""
-    policy = Policy(stop_loss=None, take_profit=None, quantity=Decimal(QUANTITY))
-    costs = Costs(fee_rate=Decimal(FEE), slippage_rate=Decimal(SLIPPAGE))
-    return Rules(Instrument("BENCHUSDT"), costs, policy, Limits(max_position=Decimal(1)))
-
-
-def chosen(fast: Array, slow: Array) -> Actions:
-    """BUY while the fast average is above the slow one, SELL while below."""
-    actions = np.full(fast.size, Action.HOLD, dtype=np.int8)
-    actions[fast > slow] = Action.BUY
-    actions[fast < slow] = Action.SELL
-    actions[np.isnan(slow)] = NO_DECISION
-    return actions
-
-
-def written_up(played: Replay) -> int:
-    """The entries, counted in the ledger's own list of trades."""
-    return sum(trade.profit is None for trade in played.trades)
-
-
-def elapsed(candles: pd.DataFrame) -> pd.Timedelta:
-    return candles.index[-1] - candles.index[0]
+        return outcome({**summary, "trades": trades})
 
 
 if __name__ == "__main__":
