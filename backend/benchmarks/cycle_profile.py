@@ -113,8 +113,8 @@ def cycle(trained: bool) -> Calls:
     from learning.services import train_version
     from learning.serving import Predictor
     from market.sources.replay import ReplaySource
-    from trading.agents.pipeline import Pipeline
     from trading.models import Trade, TradingSettings
+    from trading.runtime.pipeline import Pipeline
 
     candles = made_candles(WINDOW + PROFILED + 2)
     lows = candles["low"].to_numpy().copy()
@@ -136,12 +136,12 @@ def cycle(trained: bool) -> Calls:
     if trained:
         train_version(market.symbol, market.interval, Recipe(trees=20, threshold=0.0005))
     for _ in range(PROFILED):
-        pipeline.turn(market)
+        pipeline.process_next(market)
     TradingSettings.objects.filter(account=protected).update(confidence_threshold=UNSURE)
     TradingSettings.objects.filter(account=buyer).update(confidence_threshold=SURE)
     before, calls = list(Trade.objects.values_list("pk", flat=True)), Calls()
     with calls.counted():
-        pipeline.turn(market)
+        pipeline.process_next(market)
     trades = list(Trade.objects.exclude(pk__in=before).order_by("pk").values_list("account_id", "action"))
     if trades != [(protected.pk, "SELL"), (buyer.pk, "BUY")]:
         raise BenchmarkError(f"the cycle traded {trades}")
