@@ -33,14 +33,14 @@ from engine.candles import validate
 from engine.features import FeatureForm
 from engine.orders import Action, Costs
 from engine.snapshot import market_frame
-from learning.calibration import Method
-from learning.economy import economy
-from learning.examples import examples
-from learning.held_out import HeldOut, hold_out, recalibrated
-from learning.measures import Resampling, log_losses, mean_interval, measures
-from learning.recipes import Algorithm, Recipe, ThresholdUnit
-from learning.reliability import reliability
-from learning.training import TrainingError
+from learning.scores.economy import economy
+from learning.scores.measures import Resampling, log_losses, mean_interval, measures
+from learning.scores.reliability import reliability
+from learning.training.calibration import Method
+from learning.training.examples import examples
+from learning.training.fit import TrainingError
+from learning.training.held_out import HeldOut, hold_out, recalibrated
+from learning.training.recipes import Algorithm, Recipe, ThresholdUnit
 
 WALKS, ROUNDS = 4, 200
 FEWEST_CANDLES = 700

@@ -23,11 +23,11 @@ from engine.candles import validate
 from engine.indicators import Array
 from engine.reasons import action_of
 from engine.snapshot import market_frame
-from learning.drift import profile
-from learning.examples import examples
-from learning.explanation import Trees, explain
-from learning.recipes import Algorithm, Recipe
-from learning.training import fit
+from learning.explanation.contributions import Trees, explain
+from learning.scores.drift import profile
+from learning.training.examples import examples
+from learning.training.fit import fit
+from learning.training.recipes import Algorithm, Recipe
 
 THRESHOLD = 0.4
 LARGEST_DIFFERENCE = 1e-9

@@ -17,12 +17,12 @@ from benchmarks.candles import PROJECT
 from engine.features import feature_matrix
 from engine.indicators import Array
 from engine.snapshot import market_frame
-from learning.apart import make_model_apart
-from learning.artefacts import Scorer, to_onnx
-from learning.examples import examples, rows_known
-from learning.making import make_model
-from learning.recipes import Algorithm, Recipe
-from learning.training import Model, fit
+from learning.training.examples import examples, rows_known
+from learning.training.fit import Model, fit
+from learning.training.making import make_model
+from learning.training.process import make_model_apart
+from learning.training.recipes import Algorithm, Recipe
+from learning.trees.artefacts import Scorer, to_onnx
 
 TRAINED, ROWS, SINGLE = 5_000, 1_000_000, 20_000
 TARGET_P50, TARGET_P99, TARGET_RATIO = 100.0, 1000.0, 2.0

@@ -39,7 +39,7 @@ class Known:
     says: Says
 
     def answer(self, snapshot: Snapshot, name: str) -> Any:
-        from learning.serving import Answer
+        from learning.registry.serving import Answer
 
         probabilities = np.full(3, (1.0 - SURE) / 2)
         probabilities[self.says(snapshot)] = SURE

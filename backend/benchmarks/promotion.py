@@ -3,8 +3,8 @@
     python benchmarks/promotion.py [--histories 500] [--candles 4000]
 
 Run it from backend/. Every history is a market of its own with a champion and a challenger in shadow; the rule that
-runs on the platform (`learning.promotion`) is asked after every candle, on the labels that have closed by then, and the
-first yes counts. Beside it stands what is usually done: a t-test on all snapshots that is repeated
+runs on the platform (`learning.promotion.trial`) is asked after every candle, on the labels that have closed by
+then, and the first yes counts. Beside it stands what is usually done: a t-test on all snapshots that is repeated
 until it is significant at 5 %, and one that is asked once, at the end.
 """
 
@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.forecasters import HORIZON, NOISE_LASTS, Array, forecaster, world
 from engine.labels import UNKNOWN
-from learning.promotion import apart, bounded, first_won
-from learning.walk_score import wilson
+from learning.promotion.trial import apart, bounded, first_won
+from learning.scores.walk_score import wilson
 
 SIGNIFICANT = 1.645
 FIRST_TEST = 30

@@ -22,11 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.random_walk import fair_candles
 from engine.snapshot import market_frame
 from engine.validation import Rows
-from learning.examples import Examples, examples
-from learning.held_out import hold_out
-from learning.measures import Answers, Interval, Resampling, measures
-from learning.recipes import Recipe
-from learning.training import fit
+from learning.scores.measures import Answers, Interval, Resampling, measures
+from learning.training.examples import Examples, examples
+from learning.training.fit import fit
+from learning.training.held_out import hold_out
+from learning.training.recipes import Recipe
 
 RECIPE = Recipe(horizon=20, threshold=0.02, trees=50)
 

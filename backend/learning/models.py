@@ -12,8 +12,8 @@ from market.models import Symbol
 class ModelVersion(models.Model):
     """A trained model: what it was made of, what it was worth out of sample, and whether it decides.
 
-    `content_hash` is that of everything its answers depend on (`learning.content.content_hash`); the trees themselves
-    are in ModelArtefact, so that a list does not read them. A version never changes but for its status.
+    `content_hash` is that of everything its answers depend on (`learning.registry.stored`); the trees
+    themselves are in ModelArtefact, so that a list does not read them. A version never changes but for its status.
     """
 
     class Status(models.TextChoices):
@@ -32,7 +32,7 @@ class ModelVersion(models.Model):
     algorithm = models.CharField(max_length=30)
     recipe = models.JSONField()
     features = models.JSONField(default=dict)
-    # learning.drift.Profile: what the features of the training rows looked like
+    # learning.scores.drift.Profile: what the features of the training rows looked like
     profile = models.JSONField(default=dict)
     first_time = models.DateTimeField()
     last_time = models.DateTimeField()
@@ -49,7 +49,7 @@ class ModelVersion(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["symbol", "interval", "algorithm", "-id"], name="learning_model_newest"),
-            # The versions of a name in a market (learning.selectors).
+            # The versions of a name in a market (learning.registry.selectors).
             models.Index(fields=["symbol", "interval", "name", "-id"], name="learning_model_named"),
         ]
         constraints = [
@@ -130,7 +130,7 @@ class TrainingTask(models.Model):
 
     class Meta:
         indexes = [
-            # The trainings that wait (learning.selectors.waiting_trainings).
+            # The trainings that wait (learning.registry.selectors.waiting_trainings).
             models.Index(fields=["id"], condition=Q(finished_at=None), name="learning_training_waits"),
         ]
 

@@ -6,10 +6,10 @@ import pandas as pd
 
 from engine.snapshot import MARKET_COLUMNS, Snapshot, market_frame
 from learning.choice import ModelChoice
-from learning.making import Made, make_model
 from learning.models import ModelVersion
-from learning.recipes import Recipe
-from learning.services import register
+from learning.registry.services import register
+from learning.training.making import Made, make_model
+from learning.training.recipes import Recipe
 from market.models import Symbol
 from market.services import add_symbol
 from tests.markets import random_candles

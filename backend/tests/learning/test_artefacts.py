@@ -10,11 +10,11 @@ import numpy as np
 import onnx
 import pytest
 
-from learning.artefacts import ROWS_AT_ONCE, ArtefactError, Scorer, from_onnx, to_onnx
-from learning.forest import LEAF, Forest, ForestError, digit_bits
-from learning.making import UnfaithfulArtefact, check_faithful
-from learning.recipes import Algorithm, Recipe
-from learning.training import Model, fit
+from learning.training.fit import Model, fit
+from learning.training.making import UnfaithfulArtefact, check_faithful
+from learning.training.recipes import Algorithm, Recipe
+from learning.trees.artefacts import ROWS_AT_ONCE, ArtefactError, Scorer, from_onnx, to_onnx
+from learning.trees.forest import LEAF, Forest, ForestError, digit_bits
 from tests.markets import assert_same_bits
 
 BACKEND = Path(__file__).resolve().parents[2]
@@ -205,7 +205,7 @@ def test_leaves_too_large_to_add_up_are_refused():
 def test_answering_loads_neither_scikit_learn_nor_a_converter(tmp_path):
     (tmp_path / "model.onnx").write_bytes(to_onnx(trained(Algorithm.RANDOM_FOREST, trees=3).scorer.forest))
     script = (
-        "import sys, numpy, pathlib; from learning.artefacts import Scorer\n"
+        "import sys, numpy, pathlib; from learning.trees.artefacts import Scorer\n"
         "scorer = Scorer.load(pathlib.Path(sys.argv[1]).read_bytes())\n"
         "assert scorer.probabilities(numpy.zeros((1, 14))).shape == (1, 3)\n"
         "print([name for name in ('sklearn', 'skl2onnx', 'skops', 'scipy') if name in sys.modules])"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from engine.orders import Action
-from learning.calibration import Calibration, CalibrationError, Curve, Method, fit_calibration
+from learning.training.calibration import Calibration, CalibrationError, Curve, Method, fit_calibration
 from tests.markets import Array, assert_same_bits
 
 FITTED = [Method.SIGMOID, Method.ISOTONIC]
@@ -186,7 +186,7 @@ def test_a_calibration_that_cannot_be_applied_is_refused(stored: dict[str, Any],
 
 
 def test_applying_does_not_wait_for_scikit_learn():
-    script = "import sys, learning.calibration; print('sklearn' in sys.modules)"
+    script = "import sys, learning.training.calibration; print('sklearn' in sys.modules)"
     command = [sys.executable, "-c", script]
     folder = Path(__file__).resolve().parents[2]
     assert subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout == "False\n"

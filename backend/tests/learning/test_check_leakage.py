@@ -7,9 +7,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from engine.features import FEATURES, FeatureForm
-from learning import leakage
-from learning.leakage import feature_columns
 from learning.management.commands import check_leakage
+from learning.scores import leakage
+from learning.scores.leakage import feature_columns
 from market.models import Symbol
 from market.services import add_symbol, store_candles
 from market.sources import csv_file

@@ -6,9 +6,9 @@ import pytest
 
 from engine.features import FEATURES
 from engine.snapshot import market_frame
-from learning.drift import DRIFT_WINDOW, USUAL_LIMIT, Profile, broken_promises, degradation, drift, profile
-from learning.examples import examples
-from learning.recipes import Recipe
+from learning.scores.drift import DRIFT_WINDOW, USUAL_LIMIT, Profile, broken_promises, degradation, drift, profile
+from learning.training.examples import examples
+from learning.training.recipes import Recipe
 from tests.markets import Array, assert_same_bits, real_candles
 
 SHARES = np.array([0.3, 0.4, 0.3])

@@ -8,13 +8,13 @@ import pytest
 from benchmarks.white_noise import foretold
 from engine.orders import Costs
 from engine.snapshot import market_frame
-from learning.calibration import Method
-from learning.evaluation import Scores, evaluate, scores
-from learning.examples import examples
-from learning.held_out import hold_out
-from learning.measures import Measures, log_losses
-from learning.recipes import Algorithm, Recipe
-from learning.training import OneClassOnly, TooFewRows
+from learning.scores.evaluation import Scores, evaluate, scores
+from learning.scores.measures import Measures, log_losses
+from learning.training.calibration import Method
+from learning.training.examples import examples
+from learning.training.fit import OneClassOnly, TooFewRows
+from learning.training.held_out import hold_out
+from learning.training.recipes import Algorithm, Recipe
 from tests.markets import made_candles, random_candles, real_candles
 
 RECIPE = Recipe(trees=8)

@@ -5,11 +5,11 @@ import pytest
 
 from engine.snapshot import market_frame
 from engine.validation import walk_forward
-from learning.calibration import Method, fit_calibration
-from learning.examples import examples
-from learning.held_out import HeldOut, calibration_of, hold_out, recalibrated
-from learning.recipes import Algorithm, Recipe
-from learning.training import OneClassOnly, TooFewRows, fit
+from learning.training.calibration import Method, fit_calibration
+from learning.training.examples import examples
+from learning.training.fit import OneClassOnly, TooFewRows, fit
+from learning.training.held_out import HeldOut, calibration_of, hold_out, recalibrated
+from learning.training.recipes import Algorithm, Recipe
 from tests.lookahead import scrambled
 from tests.markets import assert_same_bits, made_candles, random_candles, real_candles
 

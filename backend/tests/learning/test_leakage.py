@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from engine.features import FEATURES, FeatureForm
-from learning.leakage import Columns, LeakageError, _area, check_leakage, feature_columns, too_good
+from learning.scores.leakage import Columns, LeakageError, _area, check_leakage, feature_columns, too_good
 from tests.markets import made_candles, random_candles, real_candles
 
 # TRXBTC bounces between two ticks: there the last change alone tells rises from falls.

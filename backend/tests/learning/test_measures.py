@@ -5,7 +5,16 @@ import pytest
 from sklearn import metrics
 
 from engine.orders import Action
-from learning.measures import LOOKBACK, Answers, Interval, Resampling, briers, log_losses, mean_interval, measures
+from learning.scores.measures import (
+    LOOKBACK,
+    Answers,
+    Interval,
+    Resampling,
+    briers,
+    log_losses,
+    mean_interval,
+    measures,
+)
 from tests.markets import Array
 
 ROWS = 600

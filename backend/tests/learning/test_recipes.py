@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.features import FeatureForm
-from learning.recipes import GROWTH, Algorithm, Growth, Recipe, RecipeError
+from learning.training.recipes import GROWTH, Algorithm, Growth, Recipe, RecipeError
 
 
 def test_the_defaults_are_those_of_the_platform():

@@ -9,16 +9,16 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from engine.features import FEATURE_VERSION, FEATURES
-from learning import services
-from learning.artefacts import Scorer, content
-from learning.content import content_hash
-from learning.making import Made
 from learning.models import ModelArtefact, ModelVersion, Promotion
-from learning.recipes import Recipe
-from learning.selectors import champion, is_missing, newest_version, predecessor, servants
-from learning.services import promote, register, retire, roll_back, train_version
-from learning.stored import ModelUnusable, OldFeatures, TamperedModel, load
-from learning.training import OneClassOnly, TooFewRows, TrainingError
+from learning.registry import services
+from learning.registry.content import content_hash
+from learning.registry.selectors import champion, is_missing, newest_version, predecessor, servants
+from learning.registry.services import promote, register, retire, roll_back, train_version
+from learning.registry.stored import ModelUnusable, OldFeatures, TamperedModel, load
+from learning.training.fit import OneClassOnly, TooFewRows, TrainingError
+from learning.training.making import Made
+from learning.training.recipes import Recipe
+from learning.trees.artefacts import Scorer, content
 from market.services import store_candles
 from tests.learning.made import HISTORY, NAME, bitcoin, candles, made, registered, snapshot
 from tests.markets import assert_same_bits, made_candles

@@ -9,11 +9,11 @@ from engine.features import FEATURES
 from engine.labels import Labels
 from engine.snapshot import market_frame
 from engine.validation import Rows
-from learning import search as search_module
-from learning.examples import Examples, examples, rows_known
-from learning.recipes import Algorithm, Recipe
-from learning.search import GRIDS, candidates, search
-from learning.training import Model, OneClassOnly, TooFewRows, fit
+from learning.training import search as search_module
+from learning.training.examples import Examples, examples, rows_known
+from learning.training.fit import Model, OneClassOnly, TooFewRows, fit
+from learning.training.recipes import Algorithm, Recipe
+from learning.training.search import GRIDS, candidates, search
 from tests.markets import made_candles, random_candles, real_candles
 
 RECIPE = Recipe(trees=6)

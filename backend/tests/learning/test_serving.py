@@ -9,9 +9,9 @@ from engine.candles import COLUMNS
 from engine.features import FEATURES, FeatureForm, feature_matrix, feature_vector
 from engine.indicators import WINDOW
 from engine.snapshot import Snapshot, market_frame, newest_snapshot
-from learning import serving
-from learning.services import promote, roll_back
-from learning.serving import Predictor
+from learning.registry import serving
+from learning.registry.services import promote, roll_back
+from learning.registry.serving import Predictor
 from tests.learning.made import CANDLES, HISTORY, NAME, candles, registered, snapshot
 from tests.learning.test_registry import damaged
 from tests.markets import assert_same_bits, real_candles

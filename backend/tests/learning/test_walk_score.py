@@ -7,9 +7,9 @@ from sklearn import metrics
 
 from engine.labels import UNKNOWN
 from engine.snapshot import market_frame
-from learning.recipes import Recipe
-from learning.walk_score import effective_rows, score, score_walk, wilson
-from learning.walkforward import out_of_sample_probabilities
+from learning.scores.walk_score import effective_rows, score, score_walk, wilson
+from learning.training.recipes import Recipe
+from learning.training.walk_forward import out_of_sample_probabilities
 from tests.markets import Array, made_candles
 
 RECIPE = Recipe(trees=8)

@@ -11,7 +11,7 @@ from accounts.models import User
 from engine.features import FEATURES
 from engine.indicators import Array
 from engine.snapshot import Snapshot
-from learning.serving import Answer
+from learning.registry.serving import Answer
 from market.models import Symbol
 from market.services import add_symbol
 from market.sources.replay import ReplaySource

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from django.core.management import call_command
 
-from learning.making import Made, make_model
 from learning.models import ModelVersion, ShadowAnswer
-from learning.outcomes import Outcome
-from learning.recipes import Recipe
-from learning.selectors import champion
-from learning.serving import Predictor
-from learning.training import TrainingError
+from learning.registry.selectors import champion
+from learning.registry.serving import Predictor
+from learning.training.fit import TrainingError
+from learning.training.making import Made, make_model
+from learning.training.outcomes import Outcome
+from learning.training.recipes import Recipe
 from tests.learning.made import CANDLES, HISTORY, NAME, candles, registered
 from tests.trading.markets import PlayedSource, ToldPredictor, market, pipeline, running_account, told
 from trading.agents.pipeline import Pipeline
@@ -182,7 +182,7 @@ def test_a_promotion_is_told_in_the_log_and_the_new_champion_is_warm(monkeypatch
     play(predictor, 10)
     challenger = learn(market(), NAME, small, predictor)
     play(predictor, 9)
-    monkeypatch.setattr("learning.promotion.PROMOTION_EVIDENCE", 0.0)
+    monkeypatch.setattr("learning.promotion.trial.PROMOTION_EVIDENCE", 0.0)
     learn(market(), NAME, small, predictor)
     assert challenger is not None
     challenger.refresh_from_db()

@@ -9,8 +9,8 @@ import pytest
 from engine.features import FEATURES
 from engine.reasons import action_of
 from learning.models import ModelArtefact
-from learning.services import promote
-from learning.serving import Predictor
+from learning.registry.services import promote
+from learning.registry.serving import Predictor
 from tests.learning.made import CANDLES, HISTORY, NAME, bitcoin, candles, registered
 from tests.trading.markets import PlayedSource, ToldPredictor, market, pipeline, running_account
 from trading.models import AgentLog, AgentState, AgentType, Decision, Message, Order

@@ -9,7 +9,7 @@ import pytest
 import time_machine
 
 from engine.snapshot import Snapshot
-from learning.serving import Answer
+from learning.registry.serving import Answer
 from market.history import OVERLAP
 from market.models import Candle, Symbol
 from market.services import add_symbol, store_candles

@@ -10,11 +10,11 @@ import time_machine
 from django.core.management import call_command
 
 from engine.indicators import WINDOW
-from learning.making import make_model
 from learning.models import ModelVersion, TrainingTask
-from learning.recipes import Recipe
-from learning.requests import request_training
-from learning.serving import Predictor
+from learning.registry.requests import request_training
+from learning.registry.serving import Predictor
+from learning.training.making import make_model
+from learning.training.recipes import Recipe
 from market import history
 from market.models import Candle, CandleGap, Symbol
 from market.selectors import candle_frame

@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 from django.core.management import CommandError, call_command
 
-from learning.apart import make_model_apart
-from learning.making import make_model
 from learning.models import ModelVersion, Promotion, TrainingTask
-from learning.recipes import Recipe
-from learning.requests import begin_training, finish_training, request_training
-from learning.selectors import champion
-from learning.serving import Predictor
+from learning.registry.requests import begin_training, finish_training, request_training
+from learning.registry.selectors import champion
+from learning.registry.serving import Predictor
+from learning.training.making import make_model
+from learning.training.process import make_model_apart
+from learning.training.recipes import Recipe
 from market.services import add_symbol, store_candles
 from tests.files import on_disk
 from tests.markets import random_candles

@@ -10,9 +10,9 @@ from engine.decide import Decision as Made
 from engine.orders import Action
 from engine.reasons import Reasons
 from engine.snapshot import Snapshot
-from learning.reasons import Explained, explained, reasons_of
-from learning.rule_based import rule_answer
-from learning.serving import Answer, Predictor
+from learning.explanation.reasons import Explained, explained, reasons_of
+from learning.registry.rule_based import rule_answer
+from learning.registry.serving import Answer, Predictor
 from market.statements import Inserted, WithKey, among
 from trading.agents import journal
 from trading.agents.fallback import FallbackNotes

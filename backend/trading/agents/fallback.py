@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from django.db import transaction
 
 from engine.rules import MODEL_TYPE
-from learning.serving import Answer
+from learning.registry.serving import Answer
 from trading.models import Account, AgentLog, AgentState, AgentType, Message
 
 Noted = tuple[int, str]

@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from engine.candles import CandleError
-from learning.apart import make_model_apart
+from learning.training.process import make_model_apart
 from market.errors import MarketError, gist, reason
 from market.selectors import latest_candles
 from trading.agents import journal

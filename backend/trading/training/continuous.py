@@ -17,15 +17,15 @@ from engine.candles import interval_length
 from engine.rules import MODEL_TYPE
 from engine.snapshot import Snapshot
 from learning.choice import ModelChoice
-from learning.continuous import Change, review, succeed
-from learning.making import Made, make_model
 from learning.models import ModelVersion
-from learning.outcomes import Outcome
-from learning.recipes import Recipe, RecipeError
-from learning.selectors import champion, newest_version
-from learning.services import train_version
-from learning.serving import Predictor
-from learning.training import TrainingError
+from learning.promotion.review import Change, review, succeed
+from learning.registry.selectors import champion, newest_version
+from learning.registry.services import train_version
+from learning.registry.serving import Predictor
+from learning.training.fit import TrainingError
+from learning.training.making import Made, make_model
+from learning.training.outcomes import Outcome
+from learning.training.recipes import Recipe, RecipeError
 from trading.agents import journal
 from trading.agents.pipeline import Market, watched_markets
 from trading.messages.adapter import OUTAGES
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 DECISIONS_BETWEEN = 10
 
 MakeFrom = Callable[[Recipe, pd.DataFrame, bool, Sequence[Outcome]], Made]
-"""`learning.making.make_model`, or the same in a process of its own."""
+"""`learning.training.making.make_model`, or the same in a process of its own."""
 
 
 def learn_everywhere(make: MakeFrom = make_model, predictor: Predictor | None = None) -> None:

@@ -12,16 +12,16 @@ from django.conf import settings
 from django.db import connection
 
 from engine.candles import CandleError
-from learning.apart import make_model_apart
 from learning.choice import ModelChoice
-from learning.making import make_model
 from learning.models import ModelVersion
-from learning.recipes import Algorithm, Recipe, RecipeError, ThresholdUnit
-from learning.requests import begin_training, finish_training
-from learning.selectors import champion, is_missing, waiting_trainings
-from learning.services import Make, train_version
-from learning.serving import Predictor
-from learning.training import TrainingError
+from learning.registry.requests import begin_training, finish_training
+from learning.registry.selectors import champion, is_missing, waiting_trainings
+from learning.registry.services import Make, train_version
+from learning.registry.serving import Predictor
+from learning.training.fit import TrainingError
+from learning.training.making import make_model
+from learning.training.process import make_model_apart
+from learning.training.recipes import Algorithm, Recipe, RecipeError, ThresholdUnit
 from market.errors import MarketError
 from trading.agents import journal
 from trading.agents.pipeline import Market
@@ -109,8 +109,9 @@ def recipe_for(name: str) -> Recipe:
 class Trainer:
     """Trains and loads models in one thread beside the loop, so that the other markets go on meanwhile.
 
-    The thread only waits for the process that trains (`learning.apart`), so that no decision waits for either. It is a
-    daemon: a stop must not wait for it. Nothing is lost by that, because a version is written in one transaction.
+    The thread only waits for the process that trains (`learning.training.process`), so that no decision waits for
+    either. It is a daemon: a stop must not wait for it. Nothing is lost by that, because a version is written in one
+    transaction.
     """
 
     predictor: Predictor

@@ -13,7 +13,7 @@ from django.core.management.base import CommandParser
 from config.embedded import prepare_embedded_database
 from engine.candles import INTERVALS, CandleError
 from engine.features import FeatureForm
-from learning.leakage import CUTS, Columns, LeakageError, Verdict, feature_columns, verdicts
+from learning.scores.leakage import CUTS, Columns, LeakageError, Verdict, feature_columns, verdicts
 from market.errors import MarketError
 from market.models import Symbol
 from market.selectors import candle_frame

@@ -6,7 +6,7 @@ from django.db.models import F
 
 from learning.choice import DEFAULT_HORIZON, ModelChoice, RecipeError
 from learning.models import ModelVersion
-from learning.selectors import newest_version
+from learning.registry.selectors import newest_version
 from market.models import Candle, Symbol
 from tests.api import problem
 from tests.trading.api.markets import API, BUY, HOLD, NONSENSE, SELL, account_of, body
