@@ -15,9 +15,9 @@ from engine.jump import Replay, replay
 from engine.metrics import Metrics, metrics
 from engine.orders import Action, Instrument
 from engine.snapshot import market_frame
-from learning.scores.walk_score import Score, score_walk
+from learning.scores.walk_score import Score
 from learning.training.recipes import Algorithm, Recipe
-from learning.training.walk_forward import Training, out_of_sample_probabilities
+from learning.training.walk_forward import Training, out_of_sample_probabilities, score_walk
 from market.gaps import gaps_line
 
 Progress = Callable[[int, int], None]

@@ -136,14 +136,14 @@ def trainings(symbol: "Symbol") -> Callable[[], object]:
     from django.db import connection
 
     from learning.registry.services import train_version
-    from learning.training.process import make_model_apart
+    from learning.training.process import train_in_process
     from learning.training.recipes import Recipe
 
     seeds = count(1)
 
     def train() -> object:
         try:
-            return train_version(symbol, INTERVAL, replace(Recipe(), seed=next(seeds)), make=make_model_apart)
+            return train_version(symbol, INTERVAL, replace(Recipe(), seed=next(seeds)), make=train_in_process)
         finally:
             connection.close()
 

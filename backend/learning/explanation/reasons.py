@@ -1,4 +1,4 @@
-"""Why an answer is what it is, and a decision on it what it is: once for all accounts with the same threshold."""
+"""Reasons for predictions and decisions, once for all accounts with the same threshold."""
 
 from typing import Any, NamedTuple
 
@@ -7,38 +7,38 @@ import numpy as np
 from engine import rules
 from engine.indicators import Array
 from engine.orders import Action
-from engine.reasons import Reasons, action_of, explanation, rule_of, spoken
+from engine.reasons import Reasons, action_of, explanation, reason_text, rule_of
 from learning.explanation.contributions import explain
-from learning.registry.serving import Answer
+from learning.registry.serving import Prediction
 
 
 class Explained(NamedTuple):
-    """`words` follow those of `engine.decide.reasoning`; `facts` are stored with the decision."""
+    """`words` are appended to the text of `engine.decide.reasoning`; `facts` are stored with the decision."""
 
     words: str
     facts: dict[str, Any]
 
 
-def reasons_of(answer: Answer) -> Reasons | None:
-    """None where neither rules nor a stored model gave the answer."""
-    vector = np.array(list(answer.features.values()))
-    if answer.model_type == rules.MODEL_TYPE:
+def reasons_of(prediction: Prediction) -> Reasons | None:
+    """None for a prediction that neither the rules nor a stored model made."""
+    vector = np.array(list(prediction.features.values()))
+    if prediction.model_type == rules.MODEL_TYPE:
         return rules.RuleReasons(vector)
-    if answer.model is None:
+    if prediction.model is None:
         return None
-    model = answer.model
+    model = prediction.model
 
-    def ask(changed: Array) -> Array:
+    def probabilities(changed: Array) -> Array:
         return np.asarray(model.calibrated(model.raw(changed.reshape(1, -1)))[0])
 
-    return explain(model.trees, vector, model.spread, ask, model.calibrated)
+    return explain(model.trees, vector, model.spread, probabilities, model.calibrated)
 
 
-def explained(answer: Answer, reasons: Reasons | None, threshold: float) -> Explained:
-    """The decision on an answer that is complete, at a threshold."""
-    rule = rule_of(answer.probabilities, threshold)
-    flip = None if reasons is None else reasons.flip(threshold)
-    facts = explanation(answer.probabilities, answer.features, reasons, rule, flip)
+def explained(prediction: Prediction, reasons: Reasons | None, threshold: float) -> Explained:
+    """The explanation of the decision on a complete prediction at a threshold."""
+    rule = rule_of(prediction.probabilities, threshold)
+    change = None if reasons is None else reasons.counterfactual(threshold)
+    facts = explanation(prediction.probabilities, prediction.features, reasons, rule, change)
     if reasons is None:
         return Explained("", facts)
-    return Explained(spoken(Action(action_of(answer.probabilities, threshold)), reasons, flip), facts)
+    return Explained(reason_text(Action(action_of(prediction.probabilities, threshold)), reasons, change), facts)

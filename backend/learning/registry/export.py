@@ -1,4 +1,4 @@
-"""Copies of the registered models as files, for people and other tools. Nothing is ever loaded from them."""
+"""Copies of registered models as files for other tools. The platform never loads them."""
 
 import json
 import logging
@@ -14,18 +14,18 @@ logger = logging.getLogger(__name__)
 
 
 def export(version: ModelVersion, artefact: bytes) -> Path | None:
-    """An .onnx file in MODEL_PATH with all that the content hash stands for beside it; None where that is not set.
+    """Writes an .onnx file to MODEL_PATH, and its manifest as .json; None where MODEL_PATH is empty.
 
-    A folder that cannot be written is said in the log: the model is in the database, and serves.
+    Errors are logged and not raised, because the model is stored in the database.
     """
     if not settings.MODEL_PATH:
         return None
     name = "_".join((version.symbol.symbol, version.interval, version.name.replace(":", "-"), version.content_hash[:8]))
     path = Path(settings.MODEL_PATH) / f"{name}.onnx"
-    told = {"content_hash": version.content_hash, **manifest(version), "scores": version.scores}
+    document = {"content_hash": version.content_hash, **manifest(version), "scores": version.scores}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path.with_suffix(".json"), json.dumps(told, indent=1, sort_keys=True).encode())
+        _write(path.with_suffix(".json"), json.dumps(document, indent=1, sort_keys=True).encode())
         _write(path, artefact)
     except OSError as error:
         logger.error("MODEL_PATH: %s could not be written: %s", path, error)
@@ -34,7 +34,7 @@ def export(version: ModelVersion, artefact: bytes) -> Path | None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """All of it or nothing, whenever this stops."""
+    """Atomic: the file is complete or absent."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     part.write_bytes(content)
     part.replace(path)

@@ -1,4 +1,4 @@
-"""Trainings that users ask for: written down by the web, taken from here by a process that trains."""
+"""Training requests: created by the API, claimed by a training process."""
 
 import uuid
 
@@ -10,19 +10,19 @@ from learning.models import ModelVersion, TrainingTask
 from learning.registry.selectors import waiting_trainings
 from market.models import Symbol
 
-CLAIMED_FROM = 10
+CLAIM_ATTEMPTS = 10
 
 
 def request_training(user: AbstractBaseUser, symbol: Symbol, interval: str, name: str) -> TrainingTask:
-    """Raises RecipeError for what is not the name of a model."""
+    """Raises RecipeError where `name` is not a model name."""
     return TrainingTask.objects.create(
         task_id=uuid.uuid4(), user=user, symbol=symbol, interval=interval, name=str(ModelChoice.named(name))
     )
 
 
 def begin_training() -> TrainingTask | None:
-    """The next training that somebody asked for, for the process that calls and for no other; None if none waits."""
-    for task in waiting_trainings()[:CLAIMED_FROM]:
+    """Claims the next training for the calling process; None where there is none."""
+    for task in waiting_trainings()[:CLAIM_ATTEMPTS]:
         claimed = TrainingTask.objects.filter(pk=task.pk, started_at=task.started_at, finished_at=None)
         if claimed.update(started_at=timezone.now()):
             task.refresh_from_db()

@@ -1,4 +1,4 @@
-"""Reads of the registry."""
+"""Queries of the registry."""
 
 from datetime import datetime, timedelta
 
@@ -7,11 +7,11 @@ from django.utils import timezone
 
 from engine.features import FEATURE_VERSION
 from learning.choice import ModelChoice
-from learning.models import ModelVersion, Promotion, TrainingTask
+from learning.models import ModelVersion, Promotion, PromotionKind, TrainingTask
 from market.models import Symbol
 
-# A training that began this long ago is not going on any more: its process was killed.
-GIVEN_UP = timedelta(hours=1)
+# An unfinished training that began this long ago is taken again: its process was killed.
+ABANDONED_AFTER = timedelta(hours=1)
 
 
 def versions_named(symbol: Symbol, interval: str, name: str) -> "QuerySet[ModelVersion]":
@@ -26,12 +26,12 @@ def newest_version(symbol: Symbol, interval: str, name: str) -> ModelVersion | N
 
 
 def is_missing(symbol: Symbol, interval: str, name: str) -> bool:
-    """Whether nothing was trained under that name on features as they are computed today."""
+    """Whether no version of that name uses the present definition of the features."""
     return not versions_named(symbol, interval, name).filter(features__version=FEATURE_VERSION).exists()
 
 
 def champion(symbol: Symbol, interval: str, name: str) -> ModelVersion | None:
-    """The version that decides."""
+    """The version that is used for decisions."""
     return versions_named(symbol, interval, name).filter(status=ModelVersion.Status.CHAMPION).first()
 
 
@@ -45,18 +45,18 @@ def promotions(symbol: Symbol, interval: str, name: str) -> "QuerySet[Promotion]
 
 
 def predecessor(version: ModelVersion) -> ModelVersion | None:
-    """Who decided before this version earned it. A roll-back to it does not count: it came from a worse one."""
-    earned = Promotion.objects.filter(version=version).exclude(kind=Promotion.Kind.ROLLED_BACK).order_by("-pk").first()
-    return earned.replaced if earned else None
+    """The champion before the promotion of this version. Roll-backs to this version do not count."""
+    promoted = Promotion.objects.filter(version=version).exclude(kind=PromotionKind.ROLLED_BACK).order_by("-pk").first()
+    return promoted.replaced if promoted else None
 
 
-def servants(symbol: str, interval: str, name: str, before: datetime) -> list[ModelVersion]:
-    """Who may answer for a candle: the champion, then those who decided before it, the latest first.
+def serving_candidates(symbol: str, interval: str, name: str, before: datetime) -> list[ModelVersion]:
+    """The versions that may predict a candle: the champion, then former champions, newest first.
 
-    None that has seen the candle: their history ends before its open time. Retired versions stand in where the champion
-    cannot be loaded, and where an older candle is asked about; not those that were rolled back.
+    Their training data ends before the open time of the candle. Former champions are used where the champion cannot be
+    loaded and for older candles, but not after a roll-back.
     """
-    failed = Promotion.objects.filter(kind=Promotion.Kind.ROLLED_BACK, replaced__isnull=False).values("replaced")
+    failed = Promotion.objects.filter(kind=PromotionKind.ROLLED_BACK, replaced__isnull=False).values("replaced")
     past = Q(status=ModelVersion.Status.RETIRED, promotions__isnull=False) & ~Q(pk__in=failed)
     versions = (
         ModelVersion.objects.filter(Q(status=ModelVersion.Status.CHAMPION) | past)
@@ -67,6 +67,6 @@ def servants(symbol: str, interval: str, name: str, before: datetime) -> list[Mo
 
 
 def waiting_trainings() -> "QuerySet[TrainingTask]":
-    """The oldest first; one whose process died in it is waiting again."""
-    not_begun = Q(started_at=None) | Q(started_at__lt=timezone.now() - GIVEN_UP)
+    """Unfinished trainings, oldest first: those not started, and abandoned ones."""
+    not_begun = Q(started_at=None) | Q(started_at__lt=timezone.now() - ABANDONED_AFTER)
     return TrainingTask.objects.filter(not_begun, finished_at=None).select_related("symbol").order_by("pk")

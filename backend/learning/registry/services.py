@@ -1,4 +1,4 @@
-"""Writes of the registry: training of models that are kept, and who of them decides."""
+"""Writes of the registry: training and registration of versions, and changes of champion."""
 
 import logging
 import zlib
@@ -11,34 +11,33 @@ from django.db import transaction
 
 from engine.features import FEATURE_VERSION
 from learning.choice import ModelChoice
-from learning.models import ModelArtefact, ModelVersion, Promotion
-from learning.registry.content import content_hash
+from learning.models import ModelArtefact, ModelVersion, Promotion, PromotionKind
 from learning.registry.export import export
 from learning.registry.selectors import champion, predecessor, promotions
-from learning.registry.stored import load
+from learning.registry.stored import content_hash, load
 from learning.training.fit import TrainingError
-from learning.training.making import Made, make_model
 from learning.training.recipes import Recipe
-from learning.trees.artefacts import content
+from learning.training.train import TrainingResult, train_and_score
+from learning.trees.artefacts import artefact_hash
 from market.models import Symbol
 from market.selectors import latest_candles
 
 logger = logging.getLogger(__name__)
 
-Make = Callable[[Recipe, pd.DataFrame, bool], Made]
+Make = Callable[[Recipe, pd.DataFrame, bool], TrainingResult]
 
 MOST_CANDLES = 100_000
-"""So many of the newest are learned from where a recipe names no number: ten weeks of minutes, eleven years of hours. A
-forest takes two minutes and a gigabyte for them, and would go on growing with every candle that is kept.
+"""The newest candles that a recipe without a window trains on: ten weeks of minutes, eleven years of hours. A random
+forest needs two minutes and a gigabyte for them.
 """
 
 
 def train_version(
-    symbol: Symbol, interval: str, recipe: Recipe, searched: bool = False, make: Make = make_model
+    symbol: Symbol, interval: str, recipe: Recipe, searched: bool = False, make: Make = train_and_score
 ) -> ModelVersion:
     """Trains on the stored candles of a market; the same candles give the same version. Raises TrainingError.
 
-    The first version of its name decides from then on; every other one is a challenger.
+    The first version of a name becomes the champion, every other one a challenger.
     """
     candles = latest_candles(symbol, interval, max(MOST_CANDLES, recipe.window or 0))
     if candles.empty:
@@ -47,40 +46,41 @@ def train_version(
     return register(symbol, interval, make(recipe, candles, searched))
 
 
-def register(symbol: Symbol, interval: str, made: Made) -> ModelVersion:
-    """The version of what was made; the one that is there where the same was made before."""
-    fields, packed = _fields(made), zlib.compress(made.artefact, 9)
+def register(symbol: Symbol, interval: str, result: TrainingResult) -> ModelVersion:
+    """Stores a training result as a version; an equal version that exists is returned, and repaired if damaged."""
+    fields, packed = _fields(result), zlib.compress(result.artefact, 9)
+    made = ModelVersion(symbol=symbol, interval=interval, **fields)
     with transaction.atomic():
         _lock(symbol)
         version, is_new = ModelVersion.objects.get_or_create(
             symbol=symbol,
             interval=interval,
-            content_hash=content_hash(made.manifest(symbol.symbol, interval)),
+            content_hash=content_hash(made),
             defaults=fields,
         )
         if is_new or not _is_usable(version):
             _store(version, fields, packed)
-            transaction.on_commit(lambda: export(version, made.artefact))
+            transaction.on_commit(lambda: export(version, result.artefact))
         if is_new:
-            _install_if_nobody_can(version)
+            _install_if_needed(version)
     return version
 
 
 def promote(version: ModelVersion, reason: str) -> Promotion:
-    """Makes a version the one that decides. Raises ModelUnusable where it cannot be loaded: the old champion stays."""
+    """Makes a version the champion. Raises ModelUnusable where it cannot be loaded."""
     load(version)
     with transaction.atomic():
         _lock(version.symbol)
         current = champion(version.symbol, version.interval, version.name)
         if current == version:
             raise ValueError(f"{version} is the champion already")
-        return _install(version, current, Promotion.Kind.PROMOTED, reason)
+        return _install(version, current, PromotionKind.PROMOTED, reason)
 
 
 def roll_back(version: ModelVersion, reason: str) -> Promotion:
-    """Retires a champion for the one before it that can still be loaded; for nobody if there is none.
+    """Replaces a champion by the newest former one that can be loaded; without one the market has no champion.
 
-    Raises ValueError if the version is not the champion (any more).
+    Raises ValueError where the version is not the champion.
     """
     earlier = predecessor(version)
     while earlier is not None and not _is_usable(earlier):
@@ -89,59 +89,59 @@ def roll_back(version: ModelVersion, reason: str) -> Promotion:
         _lock(version.symbol)
         if champion(version.symbol, version.interval, version.name) != version:
             raise ValueError(f"{version} is not the champion")
-        return _install(earlier, version, Promotion.Kind.ROLLED_BACK, reason)
+        return _install(earlier, version, PromotionKind.ROLLED_BACK, reason)
 
 
 def retire(version: ModelVersion) -> None:
-    """A challenger that has lost. The champion leaves by `promote` and `roll_back` alone."""
+    """Retires a challenger. A champion is changed only by `promote` and `roll_back`."""
     challenging = ModelVersion.objects.filter(pk=version.pk, status=ModelVersion.Status.CHALLENGER)
     challenging.update(status=ModelVersion.Status.RETIRED)
 
 
-def _fields(made: Made) -> dict[str, Any]:
-    recipe = made.recipe
+def _fields(result: TrainingResult) -> dict[str, Any]:
+    recipe = result.recipe
     return {
         "name": str(ModelChoice(recipe.algorithm.value, recipe.horizon, recipe.window)),
         "algorithm": recipe.algorithm.value,
         "recipe": asdict(recipe),
-        "features": dict(made.features),
-        "profile": dict(made.profile),
-        "first_time": made.first_time,
-        "last_time": made.last_time,
-        "rows": sum(made.class_counts),
-        "class_counts": list(made.class_counts),
-        "scores": dict(made.scores),
-        "calibration": made.calibration.to_json(),
-        "data_hash": made.data_hash,
-        "artefact_hash": content(made.artefact),
+        "features": dict(result.features),
+        "profile": dict(result.profile),
+        "first_time": result.first_time,
+        "last_time": result.last_time,
+        "rows": sum(result.class_counts),
+        "class_counts": list(result.class_counts),
+        "scores": dict(result.scores),
+        "calibration": result.calibration.to_json(),
+        "data_hash": result.data_hash,
+        "artefact_hash": artefact_hash(result.artefact),
     }
 
 
 def _store(version: ModelVersion, fields: dict[str, Any], packed: bytes) -> None:
-    """The artefact of a new version; a version that was damaged becomes what its hash says it was."""
+    """Writes the artefact of a version, and restores the fields of a damaged one."""
     ModelVersion.objects.filter(pk=version.pk).update(**fields)
     for name, value in fields.items():
         setattr(version, name, value)
     ModelArtefact.objects.update_or_create(version=version, defaults={"content": packed})
 
 
-def _install_if_nobody_can(version: ModelVersion) -> None:
-    """The first of a name decides at once, and so does one whose champion learned from features of an older kind.
+def _install_if_needed(version: ModelVersion) -> None:
+    """Makes a version the champion if it is the first of its name, or if the champion uses older features.
 
-    Where a champion was rolled back and nobody took its place, the next one has to earn it like any other.
+    After a roll-back without a successor the next version is a challenger like any other.
     """
     current = champion(version.symbol, version.interval, version.name)
     if current is not None and current.features.get("version") != FEATURE_VERSION:
-        _install(version, current, Promotion.Kind.PROMOTED, "the champion learned from features of an older version")
+        _install(version, current, PromotionKind.PROMOTED, "the champion learned from features of an older version")
     elif not promotions(version.symbol, version.interval, version.name).exists():
-        _install(version, None, Promotion.Kind.FIRST, "the first model of its name")
+        _install(version, None, PromotionKind.FIRST, "the first model of its name")
 
 
 def _install(version: ModelVersion | None, replaced: ModelVersion | None, kind: str, reason: str) -> Promotion:
     one = version or replaced
     assert one is not None  # noqa: S101
     if replaced is not None:
-        # First, because there may be one champion only, at any moment.
+        # First: a unique index allows one champion at any moment.
         ModelVersion.objects.filter(pk=replaced.pk).update(status=ModelVersion.Status.RETIRED)
         replaced.status = ModelVersion.Status.RETIRED
     if version is not None:
@@ -159,7 +159,7 @@ def _install(version: ModelVersion | None, replaced: ModelVersion | None, kind: 
 
 
 def _lock(symbol: Symbol) -> None:
-    """One change of champion at a time, and decisions on the symbol go on meanwhile. SQLite has one writer anyway."""
+    """Serialises changes of champion without blocking decisions on the symbol. SQLite has one writer anyway."""
     Symbol.objects.select_for_update(no_key=True).get(pk=symbol.pk)
 
 
@@ -167,6 +167,6 @@ def _is_usable(version: ModelVersion) -> bool:
     try:
         load(version)
     except TrainingError as error:
-        logger.warning("%s cannot stand in: %s", version, error)
+        logger.warning("%s cannot be loaded: %s", version, error)
         return False
     return True

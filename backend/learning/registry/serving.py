@@ -1,4 +1,4 @@
-"""Models at work: the champion of a market, kept warm, asked about one snapshot at a time."""
+"""Predictions for decisions: loaded champions in memory, and the rule-based fallback."""
 
 import logging
 from collections import OrderedDict
@@ -6,27 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
 
-from engine.features import FEATURES, feature_vector
+import numpy as np
+
+from engine import rules
+from engine.features import FEATURES, FeatureForm, feature_vector
 from engine.indicators import Array
-from engine.orders import Action
 from engine.snapshot import Snapshot
 from learning.models import ModelVersion
-from learning.registry.selectors import servants
+from learning.registry.selectors import serving_candidates
 from learning.registry.stored import ModelUnusable, StoredModel, load
 
 logger = logging.getLogger(__name__)
 
-# A promotion is noticed this soon; until then an answer asks the database nothing.
-LOOK_SECONDS = 0.5
+# A promotion takes effect within this time; until then a prediction needs no query.
+LOOKUP_SECONDS = 0.5
 # About 2 MB each.
 MOST_WARM = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a model said about one snapshot, with the inputs it saw; probabilities (3,) in the order of Action.
+class Prediction:
+    """Calibrated `probabilities` (3,) in the order of Action for one snapshot, and `raw` ones before calibration.
 
-    `probabilities` are calibrated, `raw` is what the trees say. `model` is the version that answered, warm.
+    `features` are the inputs by name; `version` is the content hash of `model`, which is None for rules.
     """
 
     probabilities: Array
@@ -36,34 +38,39 @@ class Answer:
     raw: Array | None = None
     model: StoredModel | None = None
 
-    def named_probabilities(self) -> dict[str, float]:
-        return {action.name: float(self.probabilities[action]) for action in Action}
+
+def rule_prediction(snapshot: Snapshot) -> Prediction:
+    """The prediction of fixed rules, where no model can be used."""
+    vector = feature_vector(snapshot, FeatureForm.CLASSIC)
+    probabilities = np.asarray(rules.probabilities(vector.reshape(1, -1))[0])
+    features = dict(zip(FEATURES, vector.tolist(), strict=True))
+    return Prediction(probabilities, rules.MODEL_TYPE, rules.VERSION, features, raw=probabilities)
 
 
 @dataclass(slots=True)
-class _Seat:
-    """Who answers in a market, and when that was last looked up."""
+class _Lookup:
+    """The cached candidates of a market, the champion first, and when they were looked up."""
 
-    looked: float
-    servants: list[ModelVersion]
+    time: float
+    candidates: list[ModelVersion]
 
 
 class Predictor:
-    """Keeps models warm, as many as there is room for. Where a version cannot be loaded, the one before serves."""
+    """Predicts with the champion of a market, or with an earlier one where it cannot be loaded."""
 
     def __init__(self) -> None:
         self._warm: OrderedDict[int, StoredModel] = OrderedDict()
         self._unusable: dict[int, str] = {}
-        self._seats: dict[tuple[str, str, str], _Seat] = {}
+        self._lookups: dict[tuple[str, str, str], _Lookup] = {}
 
-    def answer(self, snapshot: Snapshot, name: str) -> Answer | None:
-        """None while nobody can answer. A version is never asked about candles it was trained on."""
+    def predict(self, snapshot: Snapshot, name: str) -> Prediction | None:
+        """None where no version can be used. A version is never used on candles it was trained on."""
         model = self.model_for(snapshot, name)
         if model is None:
             return None
         vector = feature_vector(snapshot, model.form)
         raw = model.raw(vector.reshape(1, -1))
-        return Answer(
+        return Prediction(
             probabilities=model.calibrated(raw)[0],
             model_type=model.version.algorithm,
             version=model.version.content_hash,
@@ -73,17 +80,17 @@ class Predictor:
         )
 
     def model_for(self, snapshot: Snapshot, name: str) -> StoredModel | None:
-        for version in self._servants(snapshot, name):
+        for version in self._candidates(snapshot, name):
             if (model := self.usable(version)) is not None:
                 return model
         return None
 
     def usable(self, version: ModelVersion) -> StoredModel | None:
-        """The model of a version, or None, which is logged, where it must not answer."""
+        """The loaded version, or None, with a log line, where it must not be used."""
         try:
             return self.warm(version)
         except ModelUnusable as error:
-            # Told once and not at every candle.
+            # Logged once and not at every candle.
             if self._unusable.get(version.pk) != str(error):
                 self._unusable[version.pk] = str(error)
                 logger.error("AI model %s cannot serve: %s", version, error)
@@ -93,7 +100,7 @@ class Predictor:
         return version.pk in self._warm
 
     def warm(self, version: ModelVersion) -> StoredModel:
-        """Loads a version if it is not at hand. Raises ModelUnusable."""
+        """The version from memory, or loaded. Raises ModelUnusable."""
         if (model := self._warm.get(version.pk)) is None:
             model = load(version)
             logger.info("Using AI model %s", version)
@@ -103,21 +110,16 @@ class Predictor:
         self._warm.move_to_end(version.pk)
         return model
 
-    def _servants(self, snapshot: Snapshot, name: str) -> list[ModelVersion]:
+    def _candidates(self, snapshot: Snapshot, name: str) -> list[ModelVersion]:
         market = snapshot.symbol, snapshot.interval, name
-        seat = self._seats.get(market)
-        now = monotonic()
-        # Who was looked up for this candle has not seen a later one either; an older one is looked up anew.
-        known = seat is not None and now - seat.looked < LOOK_SECONDS
-        if known and seat is not None and seat.servants and seat.servants[0].last_time < snapshot.open_time:
-            return seat.servants
-        found = servants(*market, before=snapshot.open_time)
-        self._seats[market] = _Seat(now, found)
-        self._forget_others(seat, found)
+        cached, now = self._lookups.get(market), monotonic()
+        # Candidates for one candle were not trained on later ones either; an older candle needs another lookup.
+        is_fresh = cached is not None and now - cached.time < LOOKUP_SECONDS
+        if cached and is_fresh and cached.candidates and cached.candidates[0].last_time < snapshot.open_time:
+            return cached.candidates
+        found = serving_candidates(*market, before=snapshot.open_time)
+        self._lookups[market] = _Lookup(now, found)
+        if cached and cached.candidates and found and cached.candidates[0].pk != found[0].pk:
+            # A replaced champion leaves the memory.
+            self._warm.pop(cached.candidates[0].pk, None)
         return found
-
-    def _forget_others(self, seat: _Seat | None, found: list[ModelVersion]) -> None:
-        """A version that was replaced is not kept in memory."""
-        for version in seat.servants[:1] if seat else []:
-            if found and version.pk not in {it.pk for it in found[:1]}:
-                self._warm.pop(version.pk, None)

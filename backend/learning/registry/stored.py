@@ -1,5 +1,7 @@
-"""From a row of the registry to a model that answers, checked on the way. scikit-learn stays out of it."""
+"""Stored versions: their content hash, and loading them with every check. scikit-learn is not needed."""
 
+import hashlib
+import json
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -8,17 +10,16 @@ import numpy as np
 
 from engine.features import FEATURE_VERSION, FEATURES, FeatureForm
 from engine.indicators import Array
-from learning.explanation.contributions import Trees
 from learning.models import ModelArtefact, ModelVersion
-from learning.registry.content import content_hash
 from learning.training.calibration import Calibration, CalibrationError
 from learning.training.fit import TrainingError
-from learning.trees.artefacts import ArtefactError, Scorer, content
+from learning.trees.artefacts import ArtefactError, Scorer, artefact_hash
+from learning.trees.expected import ExpectedTrees
 from learning.trees.forest import Forest
 
 
 class ModelUnusable(TrainingError):
-    """A stored version that must not answer."""
+    """A stored version that must not be used."""
 
 
 class TamperedModel(ModelUnusable):
@@ -26,62 +27,35 @@ class TamperedModel(ModelUnusable):
 
 
 class OldFeatures(ModelUnusable):
-    """A version that learned from features as they were once computed."""
+    """A version trained on an older definition of the features."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A version, loaded: `raw` is what its trees say, `calibrated` what is decided on."""
+    """A loaded version; `spread` (14,) is the usual change of each feature (`learning.scores.drift.Profile`)."""
 
     version: ModelVersion
     form: FeatureForm
     scorer: Scorer
     calibration: Calibration
     spread: Array
-    trees: Trees
+    trees: ExpectedTrees
 
     @property
     def forest(self) -> Forest:
         return self.scorer.forest
 
     def raw(self, matrix: Array) -> Array:
-        """(n, 3) for (n, 14) features; one row and a batch give the same bits."""
+        """Uncalibrated probabilities (n, 3) for (n, 14) features; one row and a batch give the same bits."""
         return self.scorer.probabilities(matrix)
 
     def calibrated(self, raw: Array) -> Array:
+        """The probabilities (n, 3) that decisions are made on."""
         return self.calibration.apply(raw)
 
 
-def load(version: ModelVersion) -> StoredModel:
-    """Raises ModelUnusable: TamperedModel where a hash differs, OldFeatures where the definitions have changed."""
-    features: dict[str, Any] = version.features
-    stored = ModelArtefact.objects.filter(version=version).first()
-    if stored is None:
-        raise ModelUnusable(f"{version} has no artefact: it was registered before artefacts were kept; train it anew")
-    artefact = _unpacked(version, bytes(stored.content))
-    if content(artefact) != version.artefact_hash or content_hash(manifest(version)) != version.content_hash:
-        raise TamperedModel(f"{version} is not what was registered: its content has another hash")
-    if features["version"] != FEATURE_VERSION or features["names"] != list(FEATURES):
-        raise OldFeatures(
-            f"{version} learned from version {features['version']} of the features, "
-            f"which are computed as version {FEATURE_VERSION} today; train it anew"
-        )
-    try:
-        scorer = Scorer.load(artefact)
-        return StoredModel(
-            version=version,
-            form=FeatureForm(features["form"]),
-            scorer=scorer,
-            calibration=Calibration.from_json(version.calibration),
-            spread=np.array(version.profile["spread"]),
-            trees=Trees.of(scorer.forest),
-        )
-    except (ArtefactError, CalibrationError) as error:
-        raise ModelUnusable(f"{version} cannot be loaded: {error}") from error
-
-
 def manifest(version: ModelVersion) -> dict[str, Any]:
-    """All that the answers of a version depend on, as `learning.training.making.Made.manifest` has it."""
+    """Everything that the probabilities of a version depend on; not its scores and its profile."""
     return {
         "symbol": version.symbol.symbol,
         "interval": version.interval,
@@ -96,8 +70,37 @@ def manifest(version: ModelVersion) -> dict[str, Any]:
     }
 
 
-def _unpacked(version: ModelVersion, packed: bytes) -> bytes:
+def content_hash(version: ModelVersion) -> str:
+    """SHA-256 of the manifest: any changed input gives another hash."""
+    return hashlib.sha256(json.dumps(manifest(version), sort_keys=True).encode()).hexdigest()
+
+
+def load(version: ModelVersion) -> StoredModel:
+    """Raises ModelUnusable: TamperedModel where a hash differs, OldFeatures where the definitions have changed."""
+    features: dict[str, Any] = version.features
+    stored = ModelArtefact.objects.filter(version=version).first()
+    if stored is None:
+        raise ModelUnusable(f"{version} has no artefact: it was registered before artefacts were kept; train it anew")
     try:
-        return zlib.decompress(packed)
+        artefact = zlib.decompress(bytes(stored.content))
     except zlib.error as error:
         raise TamperedModel(f"{version} is not what was registered: its content is damaged ({error})") from error
+    if artefact_hash(artefact) != version.artefact_hash or content_hash(version) != version.content_hash:
+        raise TamperedModel(f"{version} is not what was registered: its content has another hash")
+    if features["version"] != FEATURE_VERSION or features["names"] != list(FEATURES):
+        raise OldFeatures(
+            f"{version} learned from version {features['version']} of the features, "
+            f"which are computed as version {FEATURE_VERSION} today; train it anew"
+        )
+    try:
+        scorer = Scorer.load(artefact)
+        return StoredModel(
+            version=version,
+            form=FeatureForm(features["form"]),
+            scorer=scorer,
+            calibration=Calibration.from_json(version.calibration),
+            spread=np.array(version.profile["spread"]),
+            trees=ExpectedTrees.of(scorer.forest),
+        )
+    except (ArtefactError, CalibrationError) as error:
+        raise ModelUnusable(f"{version} cannot be loaded: {error}") from error

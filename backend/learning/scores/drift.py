@@ -1,10 +1,4 @@
-"""When a champion has to go: its market is another one than it has learned, or its answers are worse than none.
-
-Three signs, each with a limit that chance seldom passes: the features are spread unlike those of its training
-(population stability index), its probabilities promise more than they keep, or the class frequencies of its training
-foretell better than it does. The last two are bets as in `promotion`: they may be read at any time, and a sound
-champion is ever accused by one of them with a probability of 1 in 100 at most.
-"""
+"""Drift of the features: the population stability index of new rows against the training rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,31 +9,27 @@ import numpy.typing as npt
 
 from engine.features import FEATURES
 from engine.indicators import Array
-from learning.promotion.trial import DEGRADATION_EVIDENCE, Classes, Rows, apart, bounded, fortunes, trial
 
-Cells = npt.NDArray[np.int64]
+Bins = npt.NDArray[np.int64]
 
 DRIFT_WINDOW = 250
-"""Candles that are compared with the training rows: with fewer, neighbouring rows are too much alike to tell."""
+"""Candles that are compared with the training rows. Fewer neighbouring rows are too similar for a comparison."""
 
 USUAL_LIMIT = 0.25
 """The customary limit of the index, for rows that are independent (Siddiqi, Credit Risk Scorecards, 2006)."""
 
 LEEWAY = 1.5
-"""How far beyond the most unusual window of the training itself a window has to be."""
-
-TOLERANCE = 0.05
-"""By how many nats a snapshot may surprise a champion more than its own probabilities promise."""
+"""The limit is this multiple of the highest index that a window of the training rows has against the others."""
 
 WINDOW_STEPS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What the features of the training rows looked like, and how unlike them windows of the training rows were.
+    """The distribution of the features in the training rows.
 
-    `edges` holds the inner bounds of up to ten cells for each feature, `shares` the share of the rows in each; `spread`
-    (14,) is the distance between the first and the ninth decile. `limit` is the highest mean index that is no drift.
+    `edges` are the inner bounds of up to ten bins for each feature, `shares` the share of the rows in each bin;
+    `spread` (14,) is the distance between the first and the ninth decile. A mean index above `limit` is drift.
     """
 
     edges: tuple[Array, ...]
@@ -57,48 +47,48 @@ class Profile:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Profile":
-        """What `to_json` gave, to the last bit."""
+        """The inverse of `to_json`, to the last bit."""
         edges, shares = (tuple(np.array(column) for column in stored[name]) for name in ("edges", "shares"))
         return cls(edges, shares, np.array(stored["spread"]), float(stored["limit"]))
 
     def indices(self, matrix: Array) -> Array:
         """The population stability index of each feature (14,) of rows (n, 14) against the training rows.
 
-        The sum over the cells of (seen - expected) * ln(seen / expected); half a row is added to each cell.
+        The sum over the bins of (seen - expected) * ln(seen / expected); half a row is added to each bin.
         """
-        cells = zip(matrix.T, self.edges, self.shares, strict=True)
-        return np.array([_index(_seen(column, edges), expected) for column, edges, expected in cells])
+        bins = zip(matrix.T, self.edges, self.shares, strict=True)
+        return np.array([_index(_seen(column, edges), expected) for column, edges, expected in bins])
 
 
 def profile(matrix: Array) -> Profile:
-    """Of the training rows (n, 14), all of them complete and in order of time."""
+    """The profile of the training rows (n, 14), all complete and in time order."""
     deciles = np.quantile(matrix, np.arange(1, 10) / 10, axis=0)
     edges = tuple(np.unique(column) for column in deciles.T)
-    cells = [_cells(column, cuts) for column, cuts in zip(matrix.T, edges, strict=True)]
+    bins = [_bins(column, cuts) for column, cuts in zip(matrix.T, edges, strict=True)]
     sizes = [cuts.size + 1 for cuts in edges]
-    counts = [np.bincount(column, minlength=size) for column, size in zip(cells, sizes, strict=True)]
+    counts = [np.bincount(column, minlength=size) for column, size in zip(bins, sizes, strict=True)]
     spread = deciles[-1] - deciles[0]
-    # What hardly ever moves has no deciles apart, and yet a usual size.
+    # A feature that seldom changes has equal deciles: its whole range is used.
     spread = np.where(spread > 0, spread, np.ptp(matrix, axis=0))
     usual = [
-        LEEWAY * _unlike_the_rest([column[start : start + DRIFT_WINDOW] for column in cells], counts)
+        LEEWAY * _index_of_window([column[start : start + DRIFT_WINDOW] for column in bins], counts)
         for start in range(0, len(matrix) - DRIFT_WINDOW, DRIFT_WINDOW // WINDOW_STEPS)
     ]
     return Profile(edges, tuple(map(_shares, counts)), spread, max([USUAL_LIMIT, *usual]))
 
 
-def _unlike_the_rest(window: list[Cells], counts: list[Cells]) -> float:
-    """The mean index of one window of the training rows against all others, as it will be for one that comes after."""
+def _index_of_window(window: list[Bins], counts: list[Bins]) -> float:
+    """The mean index of one window of the training rows against all others."""
     found = []
-    for cells, total in zip(window, counts, strict=True):
-        inside = np.bincount(cells, minlength=total.size)
+    for bins, total in zip(window, counts, strict=True):
+        inside = np.bincount(bins, minlength=total.size)
         found.append(_index(_shares(inside), _shares(total - inside)))
     return float(np.mean(found))
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """`index` is the mean over the 14 features; `worst` names those that moved most, with theirs."""
+    """`index` is the mean over the 14 features; `worst` are the three features with the highest index."""
 
     index: float
     limit: float
@@ -110,7 +100,7 @@ class Drift:
 
 
 def drift(known: Profile, matrix: Array) -> Drift | None:
-    """Of the newest rows (n, 14); None while there are too few of them."""
+    """The drift of the newest rows (n, 14); None where there are fewer than DRIFT_WINDOW."""
     if len(matrix) < DRIFT_WINDOW:
         return None
     indices = known.indices(matrix[-DRIFT_WINDOW:])
@@ -118,53 +108,18 @@ def drift(known: Profile, matrix: Array) -> Drift | None:
     return Drift(float(indices.mean()), known.limit, tuple(worst))
 
 
-@dataclass(frozen=True, slots=True)
-class Accusation:
-    """`excess` is the mean that the champion lost too much in nats, over `counted` snapshots."""
-
-    counted: int
-    excess: float
-    evidence: float
-
-    @property
-    def is_proved(self) -> bool:
-        return self.evidence >= DEGRADATION_EVIDENCE
-
-
-def degradation(answers: Array, frequencies: Array, truth: Classes, rows: Rows, horizon: int) -> Accusation:
-    """That the class frequencies (3,) of the training foretell better than the champion's answers (n, 3)."""
-    found = trial(answers, np.broadcast_to(frequencies, answers.shape), truth, rows, horizon)
-    return Accusation(found.counted, found.gain, found.evidence)
-
-
-def broken_promises(answers: Array, truth: Classes, rows: Rows, horizon: int) -> Accusation:
-    """That what happens surprises the champion by more than its answers (n, 3) say: they are not calibrated any more.
-
-    A forecaster who means his probabilities expects to lose their entropy.
-    """
-    counted = apart(rows, horizon)
-    p = bounded(answers[counted])
-    losses = -np.log(p)
-    excess = losses - (p * losses).sum(axis=1, keepdims=True) - TOLERANCE
-    happened = excess[np.arange(counted.size), truth[counted]]
-    if not counted.size:
-        return Accusation(0, 0.0, 1.0)
-    evidence = fortunes(happened, np.abs(excess).max(axis=1))[-1]
-    return Accusation(counted.size, float(happened.mean()), float(evidence))
-
-
 def _index(seen: Array, expected: Array) -> float:
     return float(np.sum((seen - expected) * np.log(seen / expected)))
 
 
 def _seen(column: Array, edges: Array) -> Array:
-    return _shares(np.bincount(_cells(column, edges), minlength=edges.size + 1))
+    return _shares(np.bincount(_bins(column, edges), minlength=edges.size + 1))
 
 
-def _cells(column: Array, edges: Array) -> Cells:
-    """The cell of each value; a value on an edge belongs below it."""
+def _bins(column: Array, edges: Array) -> Bins:
+    """The bin of each value; a value on an edge belongs to the bin below."""
     return np.searchsorted(edges, column, side="left")
 
 
-def _shares(counts: Cells) -> Array:
+def _shares(counts: Bins) -> Array:
     return np.asarray((counts + 0.5) / (counts.sum() + 0.5 * counts.size))

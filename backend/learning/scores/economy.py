@@ -1,4 +1,4 @@
-"""What answers would have earned: a simple account that is either all in or all out, after costs."""
+"""The return of predictions after costs, for a simple account that is either fully invested or in cash."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ from learning.scores.measures import Interval, Resampling, mean_interval
 
 @dataclass(frozen=True, slots=True)
 class Economy:
-    """Returns in percent from the first to the last close. `excess_percent` is what the account made of each unit that
-    buying and holding made over the same candles, less 100 %; its interval comes from resampled candles.
+    """Returns in percent from the first to the last close. `excess_percent` is the final value of the account relative
+    to that of buying and holding, less 100 %, with an interval from the block bootstrap.
     """
 
     return_percent: float
@@ -28,15 +28,15 @@ class Economy:
 def economy(
     market: pd.DataFrame, rows: npt.NDArray[np.int64], probabilities: Array, costs: Costs, horizon: int, seed: int
 ) -> Economy:
-    """The account of a long-only trader who follows the likeliest action (n, 3) at the close of each of n rows.
+    """A long-only account that follows the most probable action (n, 3) at the close of each of n rows.
 
-    BUY goes all in and SELL all out, at the next open and at the engine's costs; HOLD, and a row without an answer,
-    change nothing. There is no size, no stop and no limit: it weighs the answers, a back-test weighs the settings.
+    BUY invests everything and SELL sells everything, at the next open and the costs of the engine; HOLD and missing
+    predictions change nothing. There are no sizes, stops or limits: this measures predictions, a back-test settings.
     """
     first, last = int(rows[0]), min(int(rows[-1]) + 1, len(market) - 1)
     actions = np.full(last - first, Action.HOLD, dtype=np.int8)
-    answered = rows < last
-    actions[rows[answered] - first] = choose(probabilities[answered], 0.0)[0]
+    inside = rows < last
+    actions[rows[inside] - first] = choose(probabilities[inside], 0.0)[0]
     invested = _invested(actions)
     prices = market.iloc[first : last + 1]
     growth = log_growth(invested, prices, costs)
@@ -57,8 +57,8 @@ def economy(
 
 
 def log_growth(invested: npt.NDArray[np.bool_], prices: pd.DataFrame, costs: Costs) -> Array:
-    """(n,) the growth of the account over each of n candles, for n + 1 candles of prices: the first is the one at whose
-    close the first decision falls, and `invested[i]` says whether money is in the market from the open of the next on.
+    """(n,) log growth of the account over each of n candles, for n + 1 candles of prices, of which the first is the
+    candle of the first decision; `invested[i]`: whether the account holds the asset from the open of candle i + 1 on.
     """
     fee, slippage = float(costs.fee_rate), float(costs.slippage_rate)
     opened, close = prices["open"].to_numpy()[1:], prices["close"].to_numpy()
@@ -71,9 +71,9 @@ def log_growth(invested: npt.NDArray[np.bool_], prices: pd.DataFrame, costs: Cos
 
 
 def _invested(actions: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
-    """Whether money is in the market after each action: what the last BUY or SELL said, out before the first."""
-    spoken = np.where((actions == Action.BUY) | (actions == Action.SELL), np.arange(actions.size), -1)
-    last = np.maximum.accumulate(spoken)
+    """Whether the account is invested after each action: the newest BUY or SELL decides; False before the first."""
+    orders = np.where((actions == Action.BUY) | (actions == Action.SELL), np.arange(actions.size), -1)
+    last = np.maximum.accumulate(orders)
     return np.asarray((last >= 0) & (actions[last] == Action.BUY))
 
 

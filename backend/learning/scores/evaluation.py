@@ -1,4 +1,4 @@
-"""What a recipe is worth out of sample, beside what could be had for nothing. All of it is kept with a model."""
+"""Out-of-sample scores of a recipe beside its baselines, as they are stored with a model."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -6,30 +6,71 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from engine.orders import Costs
+from engine.indicators import Array
+from engine.orders import Action, Costs
+from engine.validation import Rows
 from learning.scores.economy import Economy, economy
-from learning.scores.measures import Interval, Measures, Resampling, log_losses, mean_interval, measures
-from learning.scores.reliability import Reliability, reliability
-from learning.training.calibration import Calibration
-from learning.training.examples import examples
-from learning.training.fit import CLASSES
-from learning.training.held_out import HeldOut, calibration_of, hold_out
-from learning.training.recipes import Recipe
+from learning.scores.measures import (
+    Interval,
+    Measures,
+    Predictions,
+    Reliability,
+    Resampling,
+    log_losses,
+    mean_interval,
+    measures,
+    reliability,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Predictions for rows that their models were not trained on, in time order.
+
+    `rows` (n,) number the candles and `fold` (n,) the models. `calibrated` (n, 3) is fitted on the predictions of
+    earlier folds only. `majority` (n, 3) are the class frequencies of the training rows; `previous` (n,) is the newest
+    label that was known, and `after_previous` (n, 3) the class frequencies after that label in training.
+    """
+
+    rows: Rows
+    fold: npt.NDArray[np.int64]
+    truth: npt.NDArray[np.int8]
+    raw: Array
+    calibrated: Array
+    majority: Array
+    previous: npt.NDArray[np.int8]
+    after_previous: Array
+
+    def scored(self) -> "HeldOut":
+        """All folds but the first, for which no calibration was known; all where there is one fold only."""
+        later = self.fold > self.fold[0]
+        return HeldOut(*(getattr(self, name)[later] for name in self.__slots__)) if later.any() else self
+
+    def predictions(self, probabilities: Array) -> Predictions:
+        """The most probable class of probabilities (n, 3), such as `calibrated`, `raw` or `majority`."""
+        return Predictions.most_probable(self.rows, probabilities, self.truth, self.fold)
+
+    def baselines(self) -> dict[str, Predictions]:
+        """`majority`: the most frequent class; `previous_action`: the newest known label; `coin`: a third for each."""
+        same = (self.previous == self.truth).astype(np.float64)
+        coin = np.full((self.rows.size, len(Action)), 1.0 / len(Action))
+        return {
+            "majority": self.predictions(self.majority),
+            "previous_action": Predictions(self.rows, self.after_previous, same, self.truth, self.fold),
+            "coin": Predictions(self.rows, coin, coin[:, Action.HOLD], self.truth, self.fold),
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """A purged, embargoed walk-forward over one history. All figures stand for the same `rows`.
+    """Scores of a purged, embargoed walk-forward over one history, all on the same `rows`.
 
-    `model` is what a user is shown, the calibrated answers; `raw` the answers before. The baselines are `majority` (the
-    commonest class so far, with the frequencies so far), `previous_action` (what was right last time, with the
-    frequencies after it) and `coin` (a third each). `gain` is by how much the log loss of the model is below that of
-    each: a model knows something only where the whole interval is above 0. `reliability` holds the three curves, of
-    SELL, HOLD and BUY, `before` and `after` calibration.
-
-    `calibration` is the one for a model of this recipe that is trained on the whole history.
+    `model` is measured on calibrated probabilities, `raw` before calibration. `gain` is the log loss of each baseline
+    less that of the model: the model has skill only where the whole interval is above 0. `reliability` holds the
+    curves of SELL, HOLD and BUY, `before` and `after` calibration.
     """
 
     rows: int
@@ -43,72 +84,46 @@ class Scores:
     gain: Mapping[str, Interval]
     reliability: Mapping[str, tuple[Reliability, ...]]
     economy: Economy
-    calibration: Calibration
 
     def to_json(self) -> dict[str, Any]:
-        """All but the calibration, which is kept beside it; None where a figure is undefined."""
-        plain = {
-            name: getattr(self, name)
-            for name in self.__slots__
-            if name not in ("calibration", "first_time", "last_time")
-        }
-        times = {name: getattr(self, name).isoformat().replace("+00:00", "Z") for name in ("first_time", "last_time")}
-        stored: dict[str, Any] = _plain({**plain, **times})
+        """None where a value is undefined."""
+        stored: dict[str, Any] = _plain(asdict(self))
         return stored
 
 
-def evaluate(recipe: Recipe, market: pd.DataFrame, costs: Costs | None = None, at: int | None = None) -> Scores:
-    """The scores of a recipe on a market frame, up to the close of candle `at`.
-
-    Raises TrainingError where no fold can be trained: such a history can carry a model, but nobody knows how good.
-    """
-    known = examples(recipe, market)
-    return scores(recipe, market, hold_out(recipe, known, at), costs or Costs())
-
-
-def scores(recipe: Recipe, market: pd.DataFrame, held: HeldOut, costs: Costs) -> Scores:
-    """The scores of held-out answers. The first fold calibrates the second and is not scored, if there is a second."""
+def scores(market: pd.DataFrame, held: HeldOut, costs: Costs, horizon: int, seed: int) -> Scores:
+    """The scores of held-out predictions; the first fold only calibrates the second where there is a second."""
     scored = held.scored()
-    resampling = Resampling(scored.fold, recipe.horizon, recipe.seed)
-    answers = scored.answers()
-    baselines = {
-        "majority": scored.majority_answers(),
-        "previous_action": scored.previous_answers(),
-        "coin": scored.coin_answers(),
-    }
-    sell, hold, buy = np.bincount(scored.truth, minlength=CLASSES).tolist()
+    resampling = Resampling(scored.fold, horizon, seed)
+    predictions, baselines = scored.predictions(scored.calibrated), scored.baselines()
+    sell, hold, buy = np.bincount(scored.truth, minlength=len(Action)).tolist()
     return Scores(
         rows=scored.rows.size,
         folds=len(np.unique(scored.fold)),
         first_time=market.index[scored.rows[0]],
         last_time=market.index[scored.rows[-1]],
         class_counts=(sell, hold, buy),
-        model=measures(answers, resampling),
-        raw=measures(scored.raw_answers(), resampling),
-        baselines={name: measures(guesses, resampling) for name, guesses in baselines.items()},
+        model=measures(predictions, resampling),
+        raw=measures(scored.predictions(scored.raw), resampling),
+        baselines={name: measures(baseline, resampling) for name, baseline in baselines.items()},
         gain={
-            name: mean_interval(log_losses(guesses) - log_losses(answers), resampling)
-            for name, guesses in baselines.items()
+            name: mean_interval(log_losses(baseline) - log_losses(predictions), resampling)
+            for name, baseline in baselines.items()
         },
         reliability={
             "before": reliability(scored.raw, scored.truth),
             "after": reliability(scored.calibrated, scored.truth),
         },
-        economy=economy(market, scored.rows, scored.calibrated, costs, recipe.horizon, recipe.seed),
-        calibration=calibration_of(recipe, held),
+        economy=economy(market, scored.rows, scored.calibrated, costs, horizon, seed),
     )
 
 
 def _plain(value: Any) -> Any:
-    """Values, mappings and tuples as JSON knows them."""
-    if hasattr(value, "__dataclass_fields__"):
-        return _plain(asdict(value))
+    """Mappings, tuples, times and floats as JSON has them."""
     if isinstance(value, Mapping):
-        return {name: _plain(one) for name, one in value.items()}
+        return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     if isinstance(value, pd.Timestamp):
         return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, float):
-        return value if isfinite(value) else None
-    return value
+    return None if isinstance(value, float) and not isfinite(value) else value

@@ -1,8 +1,8 @@
-"""Columns that know the future, by name.
+"""Look-ahead checks of input columns.
 
-Two looks, because either alone can be fooled. A column that is computed from candles is computed again where the
-future is missing, and where it is another one: what it said before must not change. A column that comes from elsewhere,
-such as a file, says the same whatever the candles are; it is suspected when it foretells better than anything honest.
+Two checks, because neither finds all leaks. A column that is computed from candles is computed again with later candles
+removed, and with later candles replaced: earlier values must not change. A column from elsewhere, such as a file, does
+not depend on the candles; it is reported when it predicts better than any column without future data does.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,22 +22,22 @@ Columns = Callable[[pd.DataFrame], pd.DataFrame]
 """From n candles to n rows of named columns."""
 
 CUTS = (0.01, 0.3, 0.6, 0.95)
-"""Where the future is cut off, as shares of the history; once before averages warm up, for what fills backwards."""
+"""Where the history is cut, as shares of it; the first is before averages have warmed up, to find backward filling."""
 
 SUSPICIOUS_DISTANCE = 0.2
-"""From an AUC of 0.5: nothing honest tells rises from falls so well in a market that moves freely."""
+"""From an AUC of 0.5. Without future data no column separates rises from falls so well in a freely moving market."""
 
-MORE_THAN_HONEST = 0.1
-"""Where prices bounce between two ticks, the last change foretells the next; a leak has to beat it by this much."""
+MARGIN = 0.1
+"""Where prices alternate between two ticks, the last change predicts the next; a leak exceeds it by this much."""
 
 SHIFTS = 100
 FEWEST_MOVES = 120
-"""Of rises and of falls. With 60, chance accused a feature on 4 of 60 random walks of 250 candles."""
+"""Of rises and of falls. With 60 a feature was reported by chance on 4 of 60 random walks of 250 candles."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A column that knows more than it can, and how it gave itself away."""
+    """A column that uses future data, and how that was found."""
 
     column: str
     why: str
@@ -45,8 +45,8 @@ class Leak:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found of a column. `area` is the AUC farthest from 0.5 with which it tells rises from falls; None where
-    too few moves followed to tell.
+    """The result for a column. `area` is its AUC for rises against falls that is farthest from 0.5; None where there
+    were too few moves.
     """
 
     column: str
@@ -55,19 +55,14 @@ class Verdict:
 
 
 class LeakageError(ValueError):
-    """Columns that cannot be judged."""
-
-
-def check_leakage(columns: Columns, candles: pd.DataFrame, horizons: Sequence[int] = (1, 5)) -> tuple[Leak, ...]:
-    """The columns that see candles after their own; empty if none does. Raises LeakageError where nothing can be told.
-
-    `horizons` are the moves, in candles, that a column is suspected to know.
-    """
-    return tuple(verdict.leak for verdict in verdicts(columns, candles, horizons) if verdict.leak)
+    """Columns that cannot be checked."""
 
 
 def verdicts(columns: Columns, candles: pd.DataFrame, horizons: Sequence[int] = (1, 5)) -> tuple[Verdict, ...]:
-    """The same, of every column. Raises LeakageError where nothing can be told."""
+    """The result for each column; raises LeakageError for columns that cannot be checked.
+
+    `horizons` are the lengths in candles of the moves that a column is tested against.
+    """
     truth, close = _computed(columns, candles), candles["close"].to_numpy()
     changed = {leak.column: leak for leak in _changed_by_the_future(columns, candles, truth)}
     found = []
@@ -80,7 +75,7 @@ def verdicts(columns: Columns, candles: pd.DataFrame, horizons: Sequence[int] = 
 
 
 def feature_columns(form: FeatureForm) -> Columns:
-    """The 14 inputs of the models, as columns to be checked."""
+    """The 14 inputs of the models as columns to check."""
 
     def columns(candles: pd.DataFrame) -> pd.DataFrame:
         matrix = feature_matrix(market_frame(candles), form)
@@ -89,25 +84,13 @@ def feature_columns(form: FeatureForm) -> Columns:
     return columns
 
 
-def too_good(columns: pd.DataFrame, close: Array, horizons: Sequence[int]) -> tuple[Leak, ...]:
-    """The columns that tell rises from falls too well.
-
-    A price of tomorrow is no better than one of today at telling where it goes from here; its change is. So a column is
-    looked at as it is, and as its change over one candle and over the horizon; the measure is the area under the curve,
-    beside what the same column reaches when it is shifted against the moves.
-    """
-    numbers = {str(name): columns[name].to_numpy(dtype=np.float64) for name in columns}
-    suspects = (_too_good(name, _compared(column, close, horizons)) for name, column in numbers.items())
-    return tuple(leak for leak in suspects if leak is not None)
-
-
 def _computed(columns: Columns, candles: pd.DataFrame) -> pd.DataFrame:
     found = columns(candles)
     if len(found) != len(candles):
         raise LeakageError(f"{len(found)} rows for {len(candles)} candles")
-    silent = [str(name) for name in found if not np.isfinite(found[name].to_numpy(dtype=np.float64)).any()]
-    if silent or found.empty:
-        raise LeakageError(f"nothing can be told of columns without a number: {', '.join(silent)}")
+    empty = [str(name) for name in found if not np.isfinite(found[name].to_numpy(dtype=np.float64)).any()]
+    if empty or found.empty:
+        raise LeakageError(f"cannot check columns without a number: {', '.join(empty)}")
     return found
 
 
@@ -127,7 +110,7 @@ def _changed_by_the_future(columns: Columns, candles: pd.DataFrame, truth: pd.Da
 
 
 def _another_future(candles: pd.DataFrame, row: int) -> pd.DataFrame:
-    """Every candle after `row` at another price and another volume, in another order."""
+    """The candles after `row` shuffled, with other prices and volumes."""
     random = np.random.default_rng(row)
     order = np.concatenate([np.arange(row + 1), random.permutation(np.arange(row + 1, len(candles)))])
     factors = np.ones((len(candles), 2))
@@ -141,59 +124,63 @@ def _another_future(candles: pd.DataFrame, row: int) -> pd.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """How well a look at a column tells rises from falls; `allowed` is the distance from 0.5 that accuses nobody."""
+    """The AUC of one view of a column for rises against falls; distances from 0.5 up to `allowed` are not reported."""
 
     what: str
     horizon: int
-    looked_at: Array
+    view: Array
     rises: npt.NDArray[np.bool_]
     area: float
     allowed: float
 
 
 def _compared(column: Array, close: Array, horizons: Sequence[int]) -> Iterator[_Comparison]:
-    """Without the looks that too few moves followed."""
+    """One comparison for each view and horizon that is followed by enough moves.
+
+    A future price predicts the next move no better than the present price does, but its change does: a column is
+    compared as it is, and as its change over one candle and over the horizon.
+    """
     for horizon in horizons:
         values = forward_labels(close, horizon, 0.0).values
-        for what, looked_at in _looks(column, horizon):
-            moved = (values != UNKNOWN) & (values != Action.HOLD) & np.isfinite(looked_at)
+        for what, view in _views(column, horizon):
+            moved = (values != UNKNOWN) & (values != Action.HOLD) & np.isfinite(view)
             rises = values[moved] == Action.BUY
             if min(np.count_nonzero(rises), np.count_nonzero(~rises)) < FEWEST_MOVES:
                 continue
-            allowed = max(SUSPICIOUS_DISTANCE, _honest(close, moved, rises) + MORE_THAN_HONEST)
-            area = _area(looked_at[moved], rises)
-            yield _Comparison(what, horizon, looked_at[moved], rises, area, allowed)
+            allowed = max(SUSPICIOUS_DISTANCE, _of_last_change(close, moved, rises) + MARGIN)
+            area = _area(view[moved], rises)
+            yield _Comparison(what, horizon, view[moved], rises, area, allowed)
 
 
 def _too_good(name: str, compared: Iterable[_Comparison]) -> Leak | None:
     for one in compared:
         distance = abs(one.area - 0.5)
-        if distance > one.allowed and distance > _by_chance(one.looked_at, one.rises, one.horizon):
+        if distance > one.allowed and distance > _by_chance(one.view, one.rises, one.horizon):
             ahead = f"over the next {one.horizon} candles too well (AUC {one.area:.2f})"
-            return Leak(name, f"{one.what} tells rises from falls {ahead}")
+            return Leak(name, f"{one.what} separates rises from falls {ahead}")
     return None
 
 
-def _honest(close: Array, moved: npt.NDArray[np.bool_], rises: npt.NDArray[np.bool_]) -> float:
-    """The distance from 0.5 that the last change of the price reaches."""
+def _of_last_change(close: Array, moved: npt.NDArray[np.bool_], rises: npt.NDArray[np.bool_]) -> float:
+    """The distance from 0.5 of the AUC of the last change of the price."""
     change = np.diff(close, prepend=close[:1])
     return abs(_area(change[moved], rises) - 0.5)
 
 
-def _looks(column: Array, horizon: int) -> list[tuple[str, Array]]:
-    looks = [("it", column)]
+def _views(column: Array, horizon: int) -> list[tuple[str, Array]]:
+    views = [("it", column)]
     for candles in sorted({1, horizon}):
         change = np.full(column.size, np.nan)
         change[candles:] = column[candles:] - column[:-candles]
-        looks.append((f"its change over {candles} candles", change))
-    return looks
+        views.append((f"its change over {candles} candles", change))
+    return views
 
 
-def _by_chance(looked_at: Array, rises: npt.NDArray[np.bool_], horizon: int) -> float:
-    """The largest distance from 0.5 when column and moves do not belong together, but each keeps its own spells."""
+def _by_chance(view: Array, rises: npt.NDArray[np.bool_], horizon: int) -> float:
+    """The largest distance from 0.5 over circular shifts of the moves, which keep the autocorrelation of both."""
     random = np.random.default_rng(horizon)
     shifts = random.integers(2 * horizon, rises.size - 2 * horizon, SHIFTS)
-    return max(abs(_area(looked_at, np.roll(rises, shift)) - 0.5) for shift in shifts.tolist())
+    return max(abs(_area(view, np.roll(rises, shift)) - 0.5) for shift in shifts.tolist())
 
 
 def _area(scores: Array, happened: npt.NDArray[np.bool_]) -> float:

@@ -1,8 +1,8 @@
-"""How good answers were, each figure with the interval that chance leaves it.
+"""Measures of predictions with 95 % confidence intervals, and reliability curves.
 
-Neighbouring labels share candles, and a model is right and wrong in spells: rows are not independent. The intervals
-come from a circular block bootstrap (Dimitris Politis and Joseph Romano, A circular block-resampling procedure for
-stationary data, 1992), which draws stretches of candles instead of single rows.
+Rows are not independent: neighbouring labels share candles, and hits and misses cluster. The intervals therefore come
+from a circular block bootstrap (Dimitris Politis and Joseph Romano, A circular block-resampling procedure for
+stationary data, 1992).
 """
 
 from collections.abc import Iterator
@@ -11,43 +11,44 @@ from math import ceil, isnan
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from engine.indicators import Array
 from engine.orders import Action
 from engine.validation import Rows
-from learning.training.threads import one_thread
 
+BINS = 10
 ROUNDS = 400
 BLOCK_HORIZONS = 10
 FEWEST_BLOCKS = 8
 TAILS = (2.5, 97.5)
 
 LOOKBACK = 50
-"""Candles that a row's features look back on: the longest average. What MACD and RSI see beyond has faded."""
+"""Candles behind a row that its features use: the longest average. MACD and RSI reach further with weights near 0."""
 
-# A probability of exactly 0 for what then happened would cost an infinite log loss.
+# A floor: the log loss of a probability of 0 for the class that occurred would be infinite.
 SMALLEST_PROBABILITY = 1e-6
 
-_AT_ONCE = 2_000_000
-_STRETCH = 128
+_WEIGHTS_AT_ONCE = 2_000_000
+_ROWS_AT_ONCE = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure, and the bounds between which it lies in 95 % of the resampled histories."""
+    """A value and its 95 % bootstrap interval."""
 
     value: float
     low: float
     high: float
 
-    def holds(self, figure: float) -> bool:
-        return self.low <= figure <= self.high
+    def holds(self, value: float) -> bool:
+        return self.low <= value <= self.high
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """Answers to n rows: `row` (n,) numbers the candles and rises within a fold, `probabilities` (n, 3), `right` (n,)
-    is how much of a hit the named class is (0, 1, or what it is on average), `truth` (n,), `fold` (n,) rises by model.
+class Predictions:
+    """Predictions for n rows: `row` (n,) candle numbers, increasing within a fold; `probabilities` (n, 3); `right` (n,)
+    whether the predicted class was right (0, 1, or the expected share of hits); `truth` (n,); `fold` (n,) increasing.
     """
 
     row: Rows
@@ -57,21 +58,20 @@ class Answers:
     fold: npt.NDArray[np.int64]
 
     @classmethod
-    def likeliest(
+    def most_probable(
         cls, row: Rows, probabilities: Array, truth: npt.NDArray[np.int8], fold: npt.NDArray[np.int64]
-    ) -> "Answers":
-        """Answers that name the likeliest class."""
+    ) -> "Predictions":
+        """Predictions of the most probable class."""
         return cls(row, probabilities, (probabilities.argmax(axis=1) == truth).astype(np.float64), truth, fold)
 
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """`balanced_accuracy` is the mean over the classes that occurred. `brier` is the squared distance from what
-    happened, summed over the classes: 0 to 2. `auc` is the mean over the classes of the area under each one's curve
-    against the rest, within each fold, because two models have no common scale; None where no fold has two classes.
-    Rows are compared only where neither's label and features share a candle with the other's: after a rise the past of
-    a later row is high, which alone makes a useless guess of falls look right (0.53 on random walks, horizon 20).
-    `direction_auc` is the same for BUY against SELL alone: telling calm from storm adds to `auc`, and nothing to it.
+    """`balanced_accuracy` is the mean recall of the classes that occurred; `brier` the squared error summed over the
+    classes, 0 to 2. `auc` is the mean over the classes of the one-against-rest area under the ROC curve, within each
+    fold, because the scores of two models are not comparable; None where no fold has two classes. Only rows whose
+    labels and features share no candle are compared: overlap alone raises it (to 0.53 on random walks, horizon 20).
+    `direction_auc` is the area for BUY against SELL: predicting volatility raises `auc` and does not raise this.
     """
 
     accuracy: Interval
@@ -84,7 +84,7 @@ class Measures:
 
 @dataclass(frozen=True, slots=True)
 class Resampling:
-    """Histories drawn from the one that happened: for each round, how often each of n rows is in it."""
+    """The block bootstrap of n rows: how often each row is drawn in each round."""
 
     fold: npt.NDArray[np.int64]
     horizon: int
@@ -92,13 +92,13 @@ class Resampling:
     rounds: int = ROUNDS
 
     def weights(self) -> Iterator[Array]:
-        """(1, n) ones first, the history itself; then the rounds, some at a time. The same seed draws the same."""
+        """First (1, n) ones for the history itself, then (k, n) rounds in batches. Deterministic by the seed."""
         yield np.ones((1, self.fold.size))
         random = np.random.default_rng(self.seed)
-        some = max(1, _AT_ONCE // max(self.fold.size, 1))
+        some = max(1, _WEIGHTS_AT_ONCE // max(self.fold.size, 1))
         for first in range(0, self.rounds, some):
             rounds = min(some, self.rounds - first)
-            # Blocks stay within a fold, so that each round holds as many rows of each model.
+            # Blocks stay within a fold, so that each round has the same number of rows per model.
             yield np.hstack([self._drawn(random, rounds, rows.size) for rows in _by_fold(self.fold)])
 
     def _drawn(self, random: np.random.Generator, rounds: int, rows: int) -> Array:
@@ -109,30 +109,30 @@ class Resampling:
         return np.bincount(numbered.ravel(), minlength=rounds * rows).reshape(rounds, rows).astype(np.float64)
 
 
-def measures(answers: Answers, resampling: Resampling) -> Measures:
-    """The figures of answers; whatever is measured with one resampling is measured on the same drawn histories."""
-    with one_thread():
+def measures(answers: Predictions, resampling: Resampling) -> Measures:
+    """The measures of predictions. One resampling gives the same drawn rows to everything measured with it."""
+    with threadpool_limits(1):  # waiting threads spin and slow down other work
         return _measures(answers, resampling, resampling.horizon + LOOKBACK)
 
 
 def mean_interval(values: Array, resampling: Resampling) -> Interval:
-    """The mean of n values, such as the differences between two kinds of answers to the same rows."""
-    with one_thread():
+    """The mean of n values, such as differences in loss between two models on the same rows."""
+    with threadpool_limits(1):  # waiting threads spin and slow down other work
         return _mean_interval(values, resampling)
 
 
-def log_losses(answers: Answers) -> Array:
-    """(n,) the surprise of each row: 0 for what was certain, log 3 for what nobody knew."""
+def log_losses(answers: Predictions) -> Array:
+    """(n,) -log of the probability of the class that occurred: log 3 for uniform probabilities."""
     chosen = answers.probabilities[np.arange(answers.truth.size), answers.truth]
     return np.asarray(-np.log(np.maximum(chosen, SMALLEST_PROBABILITY)))
 
 
-def briers(answers: Answers) -> Array:
-    """(n,) squared distances from what happened (Glenn Brier, Verification of forecasts, 1950)."""
+def briers(answers: Predictions) -> Array:
+    """(n,) squared errors summed over the classes (Glenn Brier, Verification of forecasts, 1950)."""
     return np.asarray(np.square(answers.probabilities - np.eye(len(Action))[answers.truth]).sum(axis=1))
 
 
-def _measures(answers: Answers, resampling: Resampling, apart: int) -> Measures:
+def _measures(answers: Predictions, resampling: Resampling, apart: int) -> Measures:
     return Measures(
         accuracy=_interval(np.concatenate([_mean(answers.right, drawn) for drawn in resampling.weights()])),
         balanced_accuracy=_interval(np.concatenate([_balanced(answers, drawn) for drawn in resampling.weights()])),
@@ -157,7 +157,7 @@ def _mean(values: Array, drawn: Array) -> Array:
     return np.asarray(drawn @ values / drawn.sum(axis=1))
 
 
-def _balanced(answers: Answers, drawn: Array) -> Array:
+def _balanced(answers: Predictions, drawn: Array) -> Array:
     shares = []
     for action in Action:
         happened = answers.truth == action
@@ -166,8 +166,8 @@ def _balanced(answers: Answers, drawn: Array) -> Array:
     return _mean_of_known(np.array(shares))
 
 
-def _auc(answers: Answers, drawn: Array, apart: int) -> Array:
-    """(rounds,): the mean over classes and folds, each fold as heavy as it is long."""
+def _auc(answers: Predictions, drawn: Array, apart: int) -> Array:
+    """(rounds,): the mean over classes and folds, weighted by rows."""
     areas, sizes = [], []
     for rows in _by_fold(answers.fold):
         for action in Action:
@@ -178,9 +178,9 @@ def _auc(answers: Answers, drawn: Array, apart: int) -> Array:
     return _mean_of_known(np.array(areas), np.array(sizes))
 
 
-def _direction(answers: Answers, drawn: Array, apart: int) -> Array:
-    """(rounds,): the same for the odds of BUY to SELL, over the rows that were one of them."""
-    areas, sizes = [np.full(len(drawn), np.nan)], [0.0]  # There may be a history that never moved.
+def _direction(answers: Predictions, drawn: Array, apart: int) -> Array:
+    """(rounds,): the same for the share of BUY in BUY and SELL, over the rows labelled with one of them."""
+    areas, sizes = [np.full(len(drawn), np.nan)], [0.0]  # For a history without BUY and SELL.
     for rows in _by_fold(answers.fold):
         moved = rows[answers.truth[rows] != Action.HOLD]
         sell, buy = answers.probabilities[moved][:, [Action.SELL, Action.BUY]].T
@@ -192,24 +192,24 @@ def _direction(answers: Answers, drawn: Array, apart: int) -> Array:
 
 
 def _area(scores: Array, happened: npt.NDArray[np.bool_], row: Rows, drawn: Array, apart: int) -> Array:
-    """(rounds,): how often a row that happened scores above one that did not, ties counting half, among the pairs that
-    are more than `apart` candles apart; NaN where there is none.
+    """(rounds,): the share of pairs (positive, negative), more than `apart` candles apart, in which the positive scores
+    higher, ties counting half; NaN without such pairs.
     """
-    won, met = _all_pairs(scores, happened, drawn)
-    for first in range(0, scores.size, _STRETCH):
-        ours = slice(first, first + _STRETCH)
+    higher, pairs_count = _all_pairs(scores, happened, drawn)
+    for first in range(0, scores.size, _ROWS_AT_ONCE):
+        ours = slice(first, first + _ROWS_AT_ONCE)
         near = slice(*np.searchsorted(row, [row[ours][0] - apart, row[ours][-1] + apart + 1]))
         pairs = happened[ours, None] & ~happened[near] & (np.abs(row[ours, None] - row[near]) <= apart)
         wins = (np.sign(scores[ours, None] - scores[near]) + 1.0) / 2.0 * pairs
-        won -= ((drawn[:, ours] @ wins) * drawn[:, near]).sum(axis=1)
-        met -= ((drawn[:, ours] @ pairs.astype(np.float64)) * drawn[:, near]).sum(axis=1)
+        higher -= ((drawn[:, ours] @ wins) * drawn[:, near]).sum(axis=1)
+        pairs_count -= ((drawn[:, ours] @ pairs.astype(np.float64)) * drawn[:, near]).sum(axis=1)
     with np.errstate(invalid="ignore"):
-        # Counts of halves: what is left of them is whole, or nothing.
-        return np.asarray(np.where(met > 0.25, won, np.nan) / met)
+        # Pairs are whole numbers: values below 0.25 are rounding noise.
+        return np.asarray(np.where(pairs_count > 0.25, higher, np.nan) / pairs_count)
 
 
 def _all_pairs(scores: Array, happened: npt.NDArray[np.bool_], drawn: Array) -> tuple[Array, Array]:
-    """(rounds,) the pairs won by the row that happened, and (rounds,) all pairs, counted along the sorted scores."""
+    """(rounds,) pairs in which the positive scores higher, and (rounds,) all pairs, from the sorted scores."""
     order = np.argsort(scores, kind="stable")
     first_of_ties = np.flatnonzero(np.diff(scores[order], prepend=np.nan) != 0)
     sorted_ = drawn[:, order]
@@ -219,20 +219,54 @@ def _all_pairs(scores: Array, happened: npt.NDArray[np.bool_], drawn: Array) -> 
     return (hits * below).sum(axis=1), hits.sum(axis=1) * misses.sum(axis=1)
 
 
-def _mean_of_known(figures: Array, sizes: Array | None = None) -> Array:
-    """(k, rounds) to (rounds,): the weighted mean of the figures that are not NaN; NaN where all are."""
-    sizes = np.ones(len(figures)) if sizes is None else sizes
-    known = ~np.isnan(figures) * sizes[:, None]
+def _mean_of_known(values: Array, sizes: Array | None = None) -> Array:
+    """(k, rounds) to (rounds,): the weighted mean of the values that are not NaN; NaN where all are."""
+    sizes = np.ones(len(values)) if sizes is None else sizes
+    known = ~np.isnan(values) * sizes[:, None]
     with np.errstate(invalid="ignore"):
-        return np.asarray((np.nan_to_num(figures) * known).sum(axis=0) / known.sum(axis=0))
+        return np.asarray((np.nan_to_num(values) * known).sum(axis=0) / known.sum(axis=0))
 
 
-def _interval(figures: Array) -> Interval:
-    """From the figure itself and that of each round."""
-    rounds = figures[1:][~np.isnan(figures[1:])]
+def _interval(values: Array) -> Interval:
+    """From the value on the history (first) and those of the rounds."""
+    rounds = values[1:][~np.isnan(values[1:])]
     low, high = np.percentile(rounds, TAILS).tolist() if rounds.size else (np.nan, np.nan)
-    return Interval(float(figures[0]), low, high)
+    return Interval(float(values[0]), low, high)
 
 
 def _known(interval: Interval) -> Interval | None:
     return None if isnan(interval.value) else interval
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """`rows` predictions of similar probability: their mean probability `said`, the observed frequency `happened`."""
+
+    said: float
+    happened: float
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """The reliability curve of one class. `error` is the mean distance from the diagonal, weighted by rows.
+
+    Source of the error: Mahdi Pakdaman Naeini et al., Obtaining Well Calibrated Probabilities Using Bayesian Binning,
+    2015, with bins of equal size instead of equal width.
+    """
+
+    bins: tuple[Bin, ...]
+    error: float
+
+
+def reliability(probabilities: Array, truth: npt.NDArray[np.int8]) -> tuple[Reliability, ...]:
+    """The curves of SELL, HOLD and BUY, from probabilities (n, 3) of n >= 1 rows."""
+    return tuple(_curve(probabilities[:, action], truth == action) for action in Action)
+
+
+def _curve(said: Array, happened: npt.NDArray[np.bool_]) -> Reliability:
+    order = np.argsort(said, kind="stable")
+    parts = [part for part in np.array_split(order, BINS) if part.size]
+    bins = tuple(Bin(float(said[part].mean()), float(happened[part].mean()), part.size) for part in parts)
+    error = sum(abs(one.said - one.happened) * one.rows for one in bins) / said.size
+    return Reliability(bins, error)

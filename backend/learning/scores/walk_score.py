@@ -1,20 +1,17 @@
-"""How good the answers of a walk were, beside what could be had for nothing: the majority class and a coin."""
+"""Scores of a walk-forward beside its baselines: the majority class and a coin."""
 
 from dataclasses import dataclass
 from math import log, sqrt
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from engine.indicators import Array
 from engine.labels import UNKNOWN
+from engine.orders import Action
 from learning.scores.measures import SMALLEST_PROBABILITY
-from learning.training.examples import examples
-from learning.training.fit import CLASSES
-from learning.training.recipes import Recipe
-from learning.training.walk_forward import OutOfSample
 
+CLASSES = len(Action)
 COIN_ACCURACY = 1.0 / CLASSES
 COIN_LOG_LOSS = log(CLASSES)
 
@@ -29,10 +26,10 @@ MINIMUM_BLOCKS = 10
 class Score:
     """Scores over `rows` predictions whose labels have closed.
 
-    `confusion[truth][prediction]` counts them in the order SELL, HOLD, BUY. The `majority_` baseline foretells for each
-    row the commonest class (or the class frequencies) of the training rows behind that very prediction.
-    The 95 % interval of the accuracy is built on `effective_rows`, the number of independent predictions that `rows`
-    are worth: neighbouring labels share candles, and a model is right and wrong in spells.
+    `confusion[truth][prediction]` counts them in the order SELL, HOLD, BUY. The `majority_` baseline predicts the
+    most frequent class (or the class frequencies) of the training rows of the model that made each prediction.
+    The 95 % interval of the accuracy uses `effective_rows`, the equivalent number of independent predictions:
+    neighbouring labels share candles, and hits and misses cluster.
     """
 
     rows: int
@@ -52,16 +49,11 @@ class Score:
     def class_counts(self) -> tuple[int, ...]:
         return tuple(sum(row) for row in self.confusion)
 
-    @property
-    def predicted_counts(self) -> tuple[int, ...]:
-        return tuple(sum(column) for column in zip(*self.confusion, strict=True))
-
 
 def score(probabilities: Array, baseline: Array, values: npt.NDArray[np.int8], horizon: int) -> Score:
-    """The score of (n, 3) probabilities against n labels; rows without an answer or with an open label do not count.
+    """The score of (n, 3) probabilities against n labels; rows without a prediction or with an open label are ignored.
 
-    `baseline` (n, 3) holds the class frequencies that were known at each prediction. Raises ValueError if no
-    row is left.
+    `baseline` (n, 3) are the class frequencies known at each prediction. Raises ValueError where no row is left.
     """
     counted = (values != UNKNOWN) & np.isfinite(probabilities).all(axis=1) & np.isfinite(baseline).all(axis=1)
     if not counted.any():
@@ -85,16 +77,11 @@ def score(probabilities: Array, baseline: Array, values: npt.NDArray[np.int8], h
     )
 
 
-def score_walk(recipe: Recipe, market: pd.DataFrame, walk: OutOfSample) -> Score:
-    """The score of a walk over a market, with the labels of the recipe."""
-    return score(walk.probabilities, walk.baseline, examples(recipe, market).labels.values, recipe.horizon)
-
-
 def effective_rows(right: npt.NDArray[np.bool_], horizon: int) -> float:
-    """How many independent trials n predictions in time order are worth: n / horizon at most.
+    """The number of independent trials that n predictions in time order are equivalent to: at most n / horizon.
 
-    Labels of neighbouring rows share all but one of their candles, so that only every horizon-th is news. Spells that
-    outlast a label show in the shares of blocks of 20 horizons, which then differ by more than chance lets them.
+    Labels of neighbouring rows share all but one candle. Clusters of hits that outlast a label raise the variance
+    between blocks of 20 horizons above that of independent trials.
     """
     length = BLOCK_HORIZONS * horizon
     blocks = right[: right.size // length * length].reshape(-1, length)
@@ -118,7 +105,7 @@ def _confusion(truth: npt.NDArray[np.int8], predicted: npt.NDArray[np.int64]) ->
 
 
 def _balanced_accuracy(confusion: npt.NDArray[np.int64]) -> float:
-    """The mean over the classes that occurred of the share that was foretold."""
+    """The mean recall of the classes that occurred."""
     occurred = confusion.sum(axis=1)
     present = occurred > 0
     return float(np.mean(np.diag(confusion)[present] / occurred[present]))

@@ -1,8 +1,8 @@
-"""From what a model says to what then happens: a probability of 0.6 shall mean six in ten.
+"""Calibration: probabilities that match the observed frequencies of held-out rows.
 
-Class by class (one against the rest), a curve leads from the raw probability to the frequency that was seen on
-held-out rows; then the three are divided by their sum. A curve is a list of knots with straight lines between them,
-whichever way it was fitted: additions, multiplications and divisions give one row and a batch the same bits.
+One curve per class, fitted one against the rest, maps the raw probability to the observed frequency; the three results
+are divided by their sum. Every curve is piecewise linear, because additions, multiplications and divisions give one row
+and a batch the same bits.
 
 Sources: John Platt, Probabilistic Outputs for Support Vector Machines, 1999 (the sigmoid and its targets); Bianca
 Zadrozny and Charles Elkan, Transforming Classifier Scores into Accurate Multiclass Probability Estimates, 2002.
@@ -23,7 +23,7 @@ from engine.orders import Action
 
 MINIMUM_HELD_OUT = 100
 MINIMUM_OF_A_CLASS = 10
-"""A class that happened less often on the held-out rows has no frequency worth the name."""
+"""A class with fewer held-out rows is too rare to calibrate."""
 
 FURTHEST_LOGIT = 7.0
 KNOTS = 113
@@ -32,13 +32,13 @@ ITERATIONS = 50
 
 class Method(StrEnum):
     NONE = "none"
-    """The raw probabilities as they are: there were too few held-out rows to do better."""
+    """Raw probabilities; also used where there are too few held-out rows."""
 
     SIGMOID = "sigmoid"
-    """A logistic curve over the log-odds: two numbers a class, right from a hundred rows on."""
+    """A logistic curve over the log-odds: two parameters per class, enough data from 100 rows on."""
 
     ISOTONIC = "isotonic"
-    """Any curve that only rises: follows every bend, and every accident, of the held-out rows."""
+    """Isotonic regression: any non-decreasing curve; overfits small samples."""
 
 
 class CalibrationError(ValueError):
@@ -46,8 +46,8 @@ class CalibrationError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
-    """Rises from knot to knot; `raw` are strictly increasing, `calibrated` lie between 0 and 1."""
+class CalibrationCurve:
+    """Non-decreasing and piecewise linear; `raw` are strictly increasing, `calibrated` lie between 0 and 1."""
 
     raw: tuple[float, ...]
     calibrated: tuple[float, ...]
@@ -57,20 +57,20 @@ class Curve:
 
     def __post_init__(self) -> None:
         if not self.raw or len(self.raw) != len(self.calibrated):
-            raise CalibrationError(f"{len(self.raw)} knots with {len(self.calibrated)} heights are no curve")
+            raise CalibrationError(f"{len(self.raw)} knots with {len(self.calibrated)} heights are not a curve")
         if not all(isfinite(knot) for knot in self.raw) or any(left >= right for left, right in pairwise(self.raw)):
-            raise CalibrationError("the knots of a curve have to increase")
+            raise CalibrationError("the knots of a curve must increase")
         if not all(0 < height < 1 for height in self.calibrated):
-            raise CalibrationError("a calibrated probability has to be between 0 and 1")
+            raise CalibrationError("a calibrated probability must be between 0 and 1")
         if any(left > right for left, right in pairwise(self.calibrated)):
-            raise CalibrationError("a curve must not fall")
+            raise CalibrationError("a curve must not decrease")
         knots, heights = np.array(self.raw), np.array(self.calibrated)
         object.__setattr__(self, "_knots", knots)
         object.__setattr__(self, "_heights", heights)
         object.__setattr__(self, "_slopes", np.append(np.diff(heights) / np.diff(knots), 0.0))
 
     def __call__(self, raw: Array) -> Array:
-        """(n,) to (n,); flat beyond both ends, NaN for NaN."""
+        """(n,) to (n,); constant beyond both ends, NaN for NaN."""
         within = np.minimum(np.maximum(raw, self.raw[0]), self.raw[-1])
         cells = np.clip(np.searchsorted(self._knots, within, side="right") - 1, 0, len(self.raw) - 1)
         return np.asarray(self._heights[cells] + self._slopes[cells] * (within - self._knots[cells]))
@@ -82,7 +82,7 @@ class Calibration:
 
     method: Method = Method.NONE
     rows: int = 0
-    curves: tuple[Curve, ...] = ()
+    curves: tuple[CalibrationCurve, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.curves) != (0 if self.method is Method.NONE else len(Action)):
@@ -102,10 +102,10 @@ class Calibration:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Calibration":
-        """What `to_json` gave, to the last bit. Raises CalibrationError."""
+        """The inverse of `to_json`, to the last bit. Raises CalibrationError."""
         try:
             curves = tuple(
-                Curve(tuple(map(float, curve["raw"])), tuple(map(float, curve["calibrated"])))
+                CalibrationCurve(tuple(map(float, curve["raw"])), tuple(map(float, curve["calibrated"])))
                 for curve in stored["curves"]
             )
             return cls(Method(stored["method"]), int(stored["rows"]), curves)
@@ -114,9 +114,9 @@ class Calibration:
 
 
 def fit_calibration(method: Method, raw: Array, values: npt.NDArray[np.int8]) -> Calibration:
-    """A calibration from raw probabilities (n, 3) of held-out rows and their n labels, all of them known.
+    """A calibration from raw probabilities (n, 3) of held-out rows and their n known labels.
 
-    `Method.NONE` comes back where the rows are too few to say how often a class happens.
+    `Method.NONE` where there are too few rows, or too few of a class.
     """
     counts = np.bincount(values, minlength=len(Action))
     if method is Method.NONE or values.size < MINIMUM_HELD_OUT or counts.min() < MINIMUM_OF_A_CLASS:
@@ -126,14 +126,14 @@ def fit_calibration(method: Method, raw: Array, values: npt.NDArray[np.int8]) ->
     return Calibration(method, values.size, curves)
 
 
-def _sigmoid(raw: Array, happened: npt.NDArray[np.bool_]) -> Curve:
-    """Maximum likelihood by Newton's method, with Platt's targets, which keep a clear-cut sample from certainty."""
+def _sigmoid(raw: Array, happened: npt.NDArray[np.bool_]) -> CalibrationCurve:
+    """Maximum likelihood by Newton's method with Platt's targets, which avoid probabilities of 0 and 1."""
     hits, misses = np.count_nonzero(happened), np.count_nonzero(~happened)
     targets = np.where(happened, (hits + 1.0) / (hits + 2.0), 1.0 / (misses + 2.0))
     inputs = np.column_stack([_logit(raw), np.ones(raw.size)])
     weights = _newton(inputs, targets)
     if weights[0] < 0:
-        # Likelier has meant rarer: all that was learned is how often the class happens.
+        # A decreasing curve: only the frequency of the class is used.
         weights = _newton(inputs * [0.0, 1.0], targets)
     logits = np.linspace(-FURTHEST_LOGIT, FURTHEST_LOGIT, KNOTS)
     heights = _logistic(weights[0] * logits + weights[1])
@@ -147,7 +147,7 @@ def _newton(inputs: Array, targets: Array) -> Array:
         guesses = _logistic(inputs @ weights)
         slopes = guesses * (1.0 - guesses)
         step = np.linalg.solve((inputs * slopes[:, None]).T @ inputs + ridge, inputs.T @ (targets - guesses))
-        # A full step from afar may overshoot to where the curve is flat and the next step endless.
+        # A full step may overshoot to where the slope is near 0 and the next step diverges.
         step *= min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-300))
         weights = weights + step
         if np.abs(step).max() < 1e-10:
@@ -155,18 +155,20 @@ def _newton(inputs: Array, targets: Array) -> Array:
     return weights
 
 
-def _isotonic(raw: Array, happened: npt.NDArray[np.bool_]) -> Curve:
-    # scikit-learn takes seconds to import; who only applies a calibration need not wait for it.
+def _isotonic(raw: Array, happened: npt.NDArray[np.bool_]) -> CalibrationCurve:
+    # scikit-learn takes seconds to import and is not needed to apply a calibration.
     from sklearn.isotonic import IsotonicRegression
 
     fitted = IsotonicRegression().fit(raw, happened.astype(np.float64))
     return _curve(fitted.X_thresholds_, fitted.y_thresholds_, raw.size)
 
 
-def _curve(knots: Array, heights: Array, rows: int) -> Curve:
-    """No class is ever certain or impossible: n rows that all agree are not worth more than n + 1 in n + 2."""
+def _curve(knots: Array, heights: Array, rows: int) -> CalibrationCurve:
+    """Heights within 1/(n + 2) and 1 - 1/(n + 2): n rows do not prove a probability of 0 or 1."""
     least = 1.0 / (rows + 2.0)
-    return Curve(tuple(knots.tolist()), tuple(np.maximum.accumulate(np.clip(heights, least, 1.0 - least)).tolist()))
+    return CalibrationCurve(
+        tuple(knots.tolist()), tuple(np.maximum.accumulate(np.clip(heights, least, 1.0 - least)).tolist())
+    )
 
 
 def _logit(raw: Array) -> Array:

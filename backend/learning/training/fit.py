@@ -1,22 +1,22 @@
-"""Training a model on rows of features, and asking it for probabilities. Nothing is stored and nothing is logged."""
+"""Fitting a model to rows of features. Nothing is stored or logged."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from engine.indicators import Array
 from engine.orders import Action
 from learning.training.recipes import Algorithm, Recipe
-from learning.training.threads import one_thread
 from learning.trees.artefacts import Scorer
 from learning.trees.forest import CLASSES, Forest, complete_rows, single_precision
 
 MINIMUM_ROWS = 30
 
 WORTH_THREADS = 200_000
-"""Rows times trees of a forest: below, starting threads and waiting for them takes longer than growing it in one."""
+"""Rows times trees of a random forest: below this, one thread is faster than several."""
 
 
 class TrainingError(ValueError):
@@ -32,7 +32,7 @@ class TooFewRows(TrainingError):
 
 
 class OneClassOnly(TrainingError):
-    """All labels are the same, so there is nothing to tell apart."""
+    """All labels are the same."""
 
     def __init__(self, action: Action, rows: int) -> None:
         super().__init__(
@@ -41,10 +41,10 @@ class OneClassOnly(TrainingError):
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class TrainedModel:
     """A trained model. `class_counts` holds the number of training rows labelled SELL, HOLD and BUY.
 
-    It answers by `scorer`, as a stored model at work does; `estimator` is scikit-learn's, to be compared with.
+    `scorer` is what a stored model predicts with; `estimator` is that of scikit-learn, for comparison.
     """
 
     recipe: Recipe
@@ -62,26 +62,27 @@ class Model:
         return np.array(self.class_counts) / self.rows
 
     def probabilities(self, matrix: Array) -> Array:
-        """(n, 3) float64 in the order SELL, HOLD, BUY for (n, 14) features; NaN for a row that is not complete.
+        """(n, 3) float64 in the order SELL, HOLD, BUY for (n, 14) features; NaN for an incomplete row.
 
-        One row and a batch give the same bits. A class that the training rows did not hold has probability 0.
+        One row and a batch give the same bits. A class without training rows has probability 0.
         """
         return self.scorer.probabilities(matrix)
 
     def library_probabilities(self, matrix: Array) -> Array:
-        """What scikit-learn itself says, (n, 3), for rows that are complete."""
-        answers = np.zeros((len(matrix), CLASSES))
-        with one_thread():
-            answers[:, self.estimator.classes_] = self.estimator.predict_proba(single_precision(matrix))
-        return answers
+        """The probabilities of scikit-learn, (n, 3), for complete rows."""
+        probabilities = np.zeros((len(matrix), CLASSES))
+        with threadpool_limits(1):  # waiting threads spin and slow down other work
+            probabilities[:, self.estimator.classes_] = self.estimator.predict_proba(single_precision(matrix))
+        return probabilities
 
 
-def fit(recipe: Recipe, matrix: Array, values: npt.NDArray[np.int8]) -> Model:
+def fit(recipe: Recipe, matrix: Array, values: npt.NDArray[np.int8]) -> TrainedModel:
     """A model trained on (n, 14) features and n labels. Raises TrainingError; the same input gives the same bits.
 
-    All classes weigh the same, however rare.
+    All classes have the same total weight.
     """
-    check_rows(len(values))
+    if len(values) < MINIMUM_ROWS:
+        raise TooFewRows(len(values))
     if len(matrix) != len(values):
         raise TrainingError(f"{len(matrix)} rows of features, but {len(values)} labels")
     complete = complete_rows(matrix)
@@ -92,18 +93,12 @@ def fit(recipe: Recipe, matrix: Array, values: npt.NDArray[np.int8]) -> Model:
     weights = len(values) / (np.count_nonzero(counts) * np.array(counts, dtype=np.float64).clip(min=1))
     if recipe.algorithm is Algorithm.RANDOM_FOREST and len(values) * recipe.trees >= WORTH_THREADS:
         estimator.set_params(n_jobs=-1)
-    with one_thread():
+    with threadpool_limits(1):  # waiting threads spin and slow down other work
         estimator.fit(single_precision(matrix), values, sample_weight=weights[values])
     if recipe.algorithm is Algorithm.RANDOM_FOREST:
-        # Threads add up the trees in the order in which they finish, and the last bits with them.
+        # Several threads would add the trees in varying order, which changes the last bits.
         estimator.set_params(n_jobs=1)
-    return Model(recipe, counts, estimator, Scorer(Forest.of(estimator)))
-
-
-def check_rows(rows: int) -> None:
-    """Raises TooFewRows where nobody should expect a model to learn anything."""
-    if rows < MINIMUM_ROWS:
-        raise TooFewRows(rows)
+    return TrainedModel(recipe, counts, estimator, Scorer(Forest.of(estimator)))
 
 
 def _class_counts(values: npt.NDArray[np.int8]) -> tuple[int, int, int]:
@@ -116,7 +111,7 @@ def _class_counts(values: npt.NDArray[np.int8]) -> tuple[int, int, int]:
 
 
 def _estimator(recipe: Recipe) -> Any:
-    # scikit-learn takes seconds to import; who only names a recipe or reads a score need not wait for it.
+    # scikit-learn takes seconds to import, and modules that need only a recipe or a score import this one.
     from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 
     growth: dict[str, Any] = {
@@ -129,8 +124,8 @@ def _estimator(recipe: Recipe) -> Any:
     growth["learning_rate"] = recipe.learning_rate
     if recipe.algorithm is Algorithm.GRADIENT_BOOSTING:
         return GradientBoostingClassifier(n_estimators=recipe.trees, subsample=0.5, max_features="sqrt", **growth)
-    # Its own early stopping would draw validation rows from among the neighbours of the training rows. Where rows have
-    # weights, bins are found one by one: 255 for each feature take longer than the trees.
+    # Early stopping would validate on neighbours of training rows. With sample weights, finding 255 bins per feature
+    # takes longer than fitting the trees.
     return HistGradientBoostingClassifier(
         max_iter=recipe.trees, max_leaf_nodes=None, max_features=0.5, max_bins=64, early_stopping=False, **growth
     )

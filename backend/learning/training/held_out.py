@@ -1,70 +1,26 @@
-"""Answers to rows that no model had seen: a purged, embargoed walk-forward, raw and calibrated, with its baselines."""
+"""Out-of-sample predictions of a recipe by a purged, embargoed walk-forward, raw and calibrated."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.indicators import Array
-from engine.orders import Action
 from engine.validation import Fold, Rows, walk_forward
-from learning.scores.measures import Answers
+from learning.scores.evaluation import HeldOut
 from learning.training.calibration import Calibration, Method, fit_calibration
 from learning.training.examples import Examples
-from learning.training.fit import CLASSES, TooFewRows, TrainingError, fit
+from learning.training.fit import TooFewRows, TrainingError, fit
 from learning.training.recipes import Recipe
-
-
-@dataclass(frozen=True, slots=True)
-class HeldOut:
-    """One row for each answer, in time order; `rows` number the candles and `fold` the models.
-
-    `calibrated` is what was known of a model's candour when its fold began: the calibration is fitted on the answers of
-    the folds before it. `majority` (n, 3) are the class frequencies among the training rows; `previous` (n,) is the
-    label that was the last to be known, and `after_previous` (n, 3) how often each class came after it in training.
-    """
-
-    rows: Rows
-    fold: npt.NDArray[np.int64]
-    truth: npt.NDArray[np.int8]
-    raw: Array
-    calibrated: Array
-    majority: Array
-    previous: npt.NDArray[np.int8]
-    after_previous: Array
-
-    def scored(self) -> "HeldOut":
-        """All but the first fold, whose answers had nothing to be calibrated on; all if there is no other."""
-        later = self.fold > self.fold[0]
-        return HeldOut(*(getattr(self, name)[later] for name in self.__slots__)) if later.any() else self
-
-    def answers(self) -> Answers:
-        return Answers.likeliest(self.rows, self.calibrated, self.truth, self.fold)
-
-    def raw_answers(self) -> Answers:
-        return Answers.likeliest(self.rows, self.raw, self.truth, self.fold)
-
-    def majority_answers(self) -> Answers:
-        """The commonest class so far, and the frequencies so far."""
-        return Answers.likeliest(self.rows, self.majority, self.truth, self.fold)
-
-    def previous_answers(self) -> Answers:
-        """What was right last time, and how often each class came after it."""
-        same = (self.previous == self.truth).astype(np.float64)
-        return Answers(self.rows, self.after_previous, same, self.truth, self.fold)
-
-    def coin_answers(self) -> Answers:
-        """A third for each class, right one time in three."""
-        coin = np.full((self.rows.size, CLASSES), 1.0 / CLASSES)
-        return Answers(self.rows, coin, coin[:, Action.HOLD], self.truth, self.fold)
+from learning.trees.forest import CLASSES
 
 
 def hold_out(recipe: Recipe, known: Examples, at: int | None = None) -> HeldOut:
-    """The answers of `recipe.folds` folds to all labelled rows but the first part, which only trains.
+    """The predictions of `recipe.folds` folds for all labelled rows but the first part, which is for training only.
 
-    The last candle that a training label looks at closed a horizon before the first test row. `at` ends the history:
-    only labels that were known at the close of that candle count. A fold that has too few rows to train on, or one
-    class only, is left out; raises TrainingError if none is left.
+    The last candle that a training label uses closed a horizon before the first test row. With `at`, only labels known
+    at the close of that candle are used. A fold with too few training rows, or with one class, is left out; raises
+    TrainingError if none is left.
     """
     known = known if at is None else known.until(at)
     found: list[tuple[Fold, Array, tuple[Array, ...]]] = []
@@ -83,7 +39,7 @@ def hold_out(recipe: Recipe, known: Examples, at: int | None = None) -> HeldOut:
         raise failure
     tests = [fold.test for fold, _, _ in found]
     rows = np.concatenate(tests)
-    raw = np.concatenate([answers for _, answers, _ in found])
+    raw = np.concatenate([probabilities for _, probabilities, _ in found])
     numbers = np.repeat(np.arange(len(found)), [test.size for test in tests])
     return HeldOut(
         rows=rows,
@@ -98,13 +54,13 @@ def hold_out(recipe: Recipe, known: Examples, at: int | None = None) -> HeldOut:
 
 
 def recalibrated(recipe: Recipe, known: Examples, held: HeldOut, method: Method) -> HeldOut:
-    """The same answers under another calibration."""
+    """The same raw predictions under another calibration."""
     recipe = replace(recipe, calibration=method)
     return replace(held, calibrated=_calibrated_forward(recipe, known, held.rows, held.fold, held.raw))
 
 
 def calibration_of(recipe: Recipe, held: HeldOut) -> Calibration:
-    """The calibration for a model trained on the whole history that these answers come from."""
+    """The calibration for a model that is trained on the whole history behind these predictions."""
     return fit_calibration(recipe.calibration, held.raw, held.truth)
 
 
@@ -119,12 +75,12 @@ def _calibrated_forward(recipe: Recipe, known: Examples, rows: Rows, fold: npt.N
 
 
 def _previous(recipe: Recipe, known: Examples, rows: Rows) -> npt.NDArray[np.int8]:
-    """The label whose last candle is the row itself; the very first where the horizon reaches back beyond it."""
+    """The label whose last candle is the row itself; the first label for rows before the first horizon."""
     return known.labels.values[np.maximum(rows - recipe.horizon, 0)]
 
 
 def _transitions(recipe: Recipe, known: Examples, rows: Rows) -> Array:
-    """(3, 3): for each label, how often each class came next among the rows. One more of each: none is impossible."""
+    """(3, 3): the class frequencies after each label among the rows. Counts start at 1: no frequency is 0."""
     counts = np.ones((CLASSES, CLASSES))
     np.add.at(counts, (_previous(recipe, known, rows), known.labels.values[rows]), 1.0)
     return np.asarray(counts / counts.sum(axis=1, keepdims=True))

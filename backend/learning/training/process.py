@@ -1,7 +1,7 @@
-"""Training in a process of its own, so that it never delays a decision: no shared interpreter, and a low priority.
+"""Training in a child process of low priority, so that it does not delay decisions.
 
-The child gets candles, gives back a model, and knows no database. Its input stays open until it has answered: when the
-parent is gone, however it went, the input ends and the child with it.
+The child receives candles, returns a model, and uses no database. The parent keeps its input open: when the parent
+exits in any way, the input ends, and the child exits.
 """
 
 import json
@@ -25,25 +25,25 @@ import pandas as pd
 
 from engine.candles import COLUMNS
 from learning.training.calibration import Calibration
+from learning.training.examples import PositionOutcome
 from learning.training.fit import TrainingError
-from learning.training.making import Made, make_model
-from learning.training.outcomes import Outcome
 from learning.training.recipes import Recipe
+from learning.training.train import TrainingResult, train_and_score
 
 BACKEND = Path(__file__).resolve().parents[2]
 MODULE = "learning.training.process"
 NICENESS = 15
-TOLD_OF_A_CRASH = 2000
+LONGEST_ERROR = 2000
 
 
 class TrainingCrashed(RuntimeError):
-    """The process that trained is gone without an answer."""
+    """The training process exited without a result."""
 
 
-def make_model_apart(
-    recipe: Recipe, candles: pd.DataFrame, searched: bool = False, outcomes: Sequence[Outcome] = ()
-) -> Made:
-    """As `learning.training.making.make_model`, in a child process. Raises TrainingError, and TrainingCrashed."""
+def train_in_process(
+    recipe: Recipe, candles: pd.DataFrame, searched: bool = False, outcomes: Sequence[PositionOutcome] = ()
+) -> TrainingResult:
+    """`learning.training.train.train_and_score` in a child process. Raises TrainingError and TrainingCrashed."""
     command = [sys.executable, "-m", MODULE]
     environment = {**os.environ, "PYTHONPATH": str(BACKEND)}
     with tempfile.TemporaryFile() as errors:
@@ -52,23 +52,16 @@ def make_model_apart(
         )
         with child:
             sink, source = cast(BinaryIO, child.stdin), cast(BinaryIO, child.stdout)
-            # What it died of, if it did, stands in its errors.
+            # A child that has exited says why on its standard error.
             with suppress(BrokenPipeError):
-                _send(sink, {"recipe": asdict(recipe), "searched": searched, "outcomes": _plain(outcomes)}, candles)
-            answer = source.read()
-        if child.returncode or not answer:
+                pairs = [(outcome.open_time.isoformat(), outcome.profit) for outcome in outcomes]
+                _send(sink, {"recipe": asdict(recipe), "searched": searched, "outcomes": pairs}, candles)
+            output = source.read()
+        if child.returncode or not output:
             errors.seek(0)
-            told = errors.read().decode(errors="replace").strip()[-TOLD_OF_A_CRASH:]
-            raise TrainingCrashed(f"the training process ended with {child.returncode}: {told}")
-    return _made(json.loads(answer))
-
-
-def _plain(outcomes: Sequence[Outcome]) -> list[tuple[str, float]]:
-    return [(outcome.open_time.isoformat(), outcome.profit) for outcome in outcomes]
-
-
-def _outcomes(told: Sequence[tuple[str, float]]) -> list[Outcome]:
-    return [Outcome(datetime.fromisoformat(time), profit) for time, profit in told]
+            text = errors.read().decode(errors="replace").strip()[-LONGEST_ERROR:]
+            raise TrainingCrashed(f"the training process ended with {child.returncode}: {text}")
+    return _from_json(json.loads(output))
 
 
 def _send(sink: BinaryIO, order: dict[str, Any], candles: pd.DataFrame) -> None:
@@ -88,36 +81,36 @@ def _receive(source: BinaryIO) -> tuple[dict[str, Any], pd.DataFrame]:
     return json.loads(order), pd.DataFrame(columns.copy(), index=index, columns=list(COLUMNS))
 
 
-def _told(made: Made) -> dict[str, Any]:
+def _to_json(result: TrainingResult) -> dict[str, Any]:
     return {
-        "recipe": asdict(made.recipe),
-        "features": dict(made.features),
-        "profile": dict(made.profile),
-        "class_counts": made.class_counts,
-        "first_time": made.first_time.isoformat(),
-        "last_time": made.last_time.isoformat(),
-        "data_hash": made.data_hash,
-        "artefact": b64encode(made.artefact).decode(),
-        "calibration": made.calibration.to_json(),
-        "scores": dict(made.scores),
+        "recipe": asdict(result.recipe),
+        "features": dict(result.features),
+        "profile": dict(result.profile),
+        "class_counts": result.class_counts,
+        "first_time": result.first_time.isoformat(),
+        "last_time": result.last_time.isoformat(),
+        "data_hash": result.data_hash,
+        "artefact": b64encode(result.artefact).decode(),
+        "calibration": result.calibration.to_json(),
+        "scores": dict(result.scores),
     }
 
 
-def _made(told: dict[str, Any]) -> Made:
-    if "refused" in told:
-        raise TrainingError(told["refused"])
-    sell, hold, buy = told["class_counts"]
-    return Made(
-        recipe=Recipe(**told["recipe"]),
-        features=told["features"],
-        profile=told["profile"],
+def _from_json(stored: dict[str, Any]) -> TrainingResult:
+    if "refused" in stored:
+        raise TrainingError(stored["refused"])
+    sell, hold, buy = stored["class_counts"]
+    return TrainingResult(
+        recipe=Recipe(**stored["recipe"]),
+        features=stored["features"],
+        profile=stored["profile"],
         class_counts=(sell, hold, buy),
-        first_time=datetime.fromisoformat(told["first_time"]),
-        last_time=datetime.fromisoformat(told["last_time"]),
-        data_hash=told["data_hash"],
-        artefact=b64decode(told["artefact"]),
-        calibration=Calibration.from_json(told["calibration"]),
-        scores=told["scores"],
+        first_time=datetime.fromisoformat(stored["first_time"]),
+        last_time=datetime.fromisoformat(stored["last_time"]),
+        data_hash=stored["data_hash"],
+        artefact=b64decode(stored["artefact"]),
+        calibration=Calibration.from_json(stored["calibration"]),
+        scores=stored["scores"],
     )
 
 
@@ -127,19 +120,20 @@ def _end_with_the_parent(source: BinaryIO) -> None:
 
 
 def main() -> None:
-    # They reach the whole group of a terminal or of a service; the parent decides when this is over.
-    for told in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(told, signal.SIG_IGN)
+    # Sent to the whole process group by a terminal or a service; the parent ends this process.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     os.nice(NICENESS)
     order, candles = _receive(sys.stdin.buffer)
     Thread(target=_end_with_the_parent, args=(sys.stdin.buffer,), daemon=True).start()
     try:
-        answer = _told(make_model(Recipe(**order["recipe"]), candles, order["searched"], _outcomes(order["outcomes"])))
+        outcomes = [PositionOutcome(datetime.fromisoformat(time), profit) for time, profit in order["outcomes"]]
+        output = _to_json(train_and_score(Recipe(**order["recipe"]), candles, order["searched"], outcomes))
     except TrainingError as error:
-        answer = {"refused": str(error)}
-    sys.stdout.write(json.dumps(answer))
+        output = {"refused": str(error)}
+    sys.stdout.write(json.dumps(output))
     sys.stdout.flush()
-    # Not through the interpreter's end: the thread above still reads, and holds the lock of the input.
+    # Not a normal exit: the thread still reads and holds the lock of the input.
     os._exit(0)
 
 

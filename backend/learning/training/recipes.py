@@ -1,4 +1,4 @@
-"""What a model is made of: everything that has to be known to train the same model again."""
+"""Recipes: all parameters that are needed to train the same model again."""
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -21,20 +21,20 @@ class Algorithm(StrEnum):
 
     @property
     def boosts(self) -> bool:
-        """Whether each tree learns what those before it left over, by `learning_rate`."""
+        """Whether trees are fitted to the residuals of earlier ones, scaled by `learning_rate`."""
         return self is not Algorithm.RANDOM_FOREST
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How far the trees of an algorithm grow, where a recipe does not say."""
+    """Default tree parameters of an algorithm."""
 
     max_depth: int
     min_samples_leaf: int
     learning_rate: float | None = None
 
 
-# Shallow trees: deeper ones foretold no better out of sample, took longer, and would grow with the history.
+# Shallow trees: deeper ones predicted no better out of sample, took longer, and would grow with the history.
 GROWTH = {
     Algorithm.RANDOM_FOREST: Growth(max_depth=6, min_samples_leaf=10),
     Algorithm.GRADIENT_BOOSTING: Growth(max_depth=3, min_samples_leaf=10, learning_rate=0.05),
@@ -47,19 +47,19 @@ LARGEST_DEPTH = 16
 
 class ThresholdUnit(StrEnum):
     PRICE = "price"
-    """A fraction of the price: 0.005 is 0.5 %, in every market alike."""
+    """A fraction of the price, the same in every market: 0.005 is 0.5 %."""
 
     VOLATILITY = "volatility"
-    """Multiples of the 20-candle volatility at the row: about as many HOLDs in a calm market as in a wild one."""
+    """Multiples of the 20-candle volatility at the row, so that the share of HOLD depends less on the market."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`threshold` is a fraction of the price (0.005 is 0.5 %) or what its unit says; `horizon` counts candles.
+    """`threshold` is in `threshold_unit`; `horizon` is in candles.
 
-    A model trains on the last `window` candles whose label is known, on all of them if None. What is None among
-    `max_depth`, `min_samples_leaf` and `learning_rate` becomes the value of the algorithm, so that a stored recipe says
-    it all; a forest has no learning rate.
+    A model trains on the last `window` candles with a known label, on all of them if None. None for `max_depth`,
+    `min_samples_leaf` or `learning_rate` is replaced by the default of the algorithm, so that a stored recipe is
+    complete; a random forest has no learning rate.
     """
 
     algorithm: Algorithm = Algorithm.RANDOM_FOREST
@@ -77,13 +77,13 @@ class Recipe:
     calibration: Method = Method.SIGMOID
 
     def __post_init__(self) -> None:
-        # Names come from forms and command lines; a plain string becomes its enum member.
+        # Forms, command lines and stored recipes give plain strings.
         object.__setattr__(self, "algorithm", _member(Algorithm, self.algorithm, "algorithm"))
         object.__setattr__(self, "form", _member(FeatureForm, self.form, "feature form"))
         object.__setattr__(self, "threshold_unit", _member(ThresholdUnit, self.threshold_unit, "threshold unit"))
         object.__setattr__(self, "calibration", _member(Method, self.calibration, "calibration"))
-        for name, usual in asdict(GROWTH[self.algorithm]).items():
-            object.__setattr__(self, name, usual if getattr(self, name) is None else getattr(self, name))
+        for name, default in asdict(GROWTH[self.algorithm]).items():
+            object.__setattr__(self, name, default if getattr(self, name) is None else getattr(self, name))
         for name in ("horizon", "folds", "trees", "max_depth", "min_samples_leaf"):
             _check_at_least_one(name, getattr(self, name))
         if self.window is not None:

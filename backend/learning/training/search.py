@@ -1,8 +1,8 @@
-"""A bounded search for a better recipe: a race over purged folds, in which half of the field drops out after each.
+"""A bounded search for a better recipe: successive halving over purged folds.
 
-The race is a successive halving (Kevin Jamieson and Ameet Talwalkar, Non-stochastic Best Arm Identification and
-Hyperparameter Optimization, 2016) whose resource is folds. scikit-learn's own would hand out rows or trees: rows drawn
-at random leave gaps between labels that overlap, and few trees flatter a boosting that learns fast.
+Half of the candidates drop out after each fold (Kevin Jamieson and Ameet Talwalkar, Non-stochastic Best Arm
+Identification and Hyperparameter Optimization, 2016). The resource is folds and not, as in scikit-learn, rows or trees:
+rows drawn at random separate overlapping labels, and few trees favour high learning rates.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,8 +17,9 @@ from engine.indicators import Array
 from engine.validation import Fold, Rows, walk_forward
 from learning.scores.measures import SMALLEST_PROBABILITY, Interval, Resampling, mean_interval
 from learning.training.examples import Examples
-from learning.training.fit import CLASSES, TooFewRows, TrainingError, fit
+from learning.training.fit import TooFewRows, TrainingError, fit
 from learning.training.recipes import Algorithm, Recipe
+from learning.trees.forest import CLASSES
 
 FOLDS = 3
 
@@ -31,13 +32,13 @@ GRIDS: Mapping[Algorithm, Mapping[str, tuple[float, ...]]] = {
         "learning_rate": (0.02, 0.05),
     },
 }
-"""At most ten runners with the recipe itself: 10 + 5 + 3 fits on 3/4, 2/4 and 1/4 of the history, as much as eleven
-trainings on all of it."""
+"""At most ten candidates with the recipe itself: 10 + 5 + 3 fits on 3/4, 2/4 and 1/4 of the history, the cost of about
+eleven trainings on all of it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """What a runner was made of, and its mean log loss, each class as heavy as the others, on the folds it ran."""
+class RecipeScore:
+    """The grid values of a candidate, and its mean log loss, with equal class weights, on its first `folds` folds."""
 
     fields: Mapping[str, float]
     folds: int
@@ -45,14 +46,14 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The recipe to train with. `margin` is by how much the best runner's loss was below that of the recipe it was to
-    replace, in an interval wide enough for all runners together; only where it is above 0 as a whole the recipe was
-    replaced. None where the recipe itself was the best.
+class SearchResult:
+    """The recipe to train with. `margin` is the loss of the given recipe less that of the best candidate, in an
+    interval corrected for the number of candidates; the recipe is replaced only where all of it is above 0. None where
+    the given recipe is the best.
     """
 
     recipe: Recipe
-    trials: tuple[Trial, ...]
+    trials: tuple[RecipeScore, ...]
     margin: Interval | None
 
     def to_json(self) -> dict[str, Any]:
@@ -61,7 +62,7 @@ class Found:
 
 
 @dataclass(slots=True)
-class _Runner:
+class _Candidate:
     recipe: Recipe
     losses: list[Array]
 
@@ -70,30 +71,30 @@ class _Runner:
         return float(np.concatenate(self.losses).mean()) if self.losses else np.inf
 
 
-def search(recipe: Recipe, known: Examples, rows: Rows) -> Found:
-    """The recipe, or one with other trees where these were better beyond chance; only `rows` are looked at.
+def search(recipe: Recipe, known: Examples, rows: Rows) -> SearchResult:
+    """The recipe, or one with other tree parameters that is significantly better; only `rows` are used.
 
-    Among ten runners one is always lucky, so the recipe stays unless the best beats it on the same answers by more than
-    the luckiest of ten would in 95 % of the cases. The same seed finds the same. Raises TrainingError where no fold can
-    be trained.
+    The best of ten candidates is selected for luck too, so the recipe stays unless the best one's advantage on the same
+    rows is significant at 95 % after correction. Deterministic by the seed. Raises TrainingError where no fold can be
+    trained.
     """
-    races = list(reversed(_folds(recipe, known, rows)))
-    runners = [_Runner(one, []) for one in candidates(recipe)]
-    own, trials = runners[0], []
-    for number, fold in enumerate(races):
-        for runner in runners:
-            runner.losses.append(_losses(runner.recipe, known, fold))
-        runners.sort(key=lambda runner: runner.loss)
-        left = len(runners) if number == len(races) - 1 else (len(runners) + 1) // 2
-        kept = runners[:left] if own in runners[:left] else [*runners[: left - 1], own]
-        trials += [_trial(runner) for runner in runners if runner not in kept]
-        runners = kept
-    trials += [_trial(runner) for runner in runners]
-    best = min(runners, key=lambda runner: runner.loss)
+    folds = list(reversed(_folds(recipe, known, rows)))
+    remaining = [_Candidate(one, []) for one in candidates(recipe)]
+    own, trials = remaining[0], []
+    for number, fold in enumerate(folds):
+        for candidate in remaining:
+            candidate.losses.append(_losses(candidate.recipe, known, fold))
+        remaining.sort(key=lambda candidate: candidate.loss)
+        left = len(remaining) if number == len(folds) - 1 else (len(remaining) + 1) // 2
+        kept = remaining[:left] if own in remaining[:left] else [*remaining[: left - 1], own]
+        trials += [_score(candidate) for candidate in remaining if candidate not in kept]
+        remaining = kept
+    trials += [_score(candidate) for candidate in remaining]
+    best = min(remaining, key=lambda candidate: candidate.loss)
     if best is own:
-        return Found(recipe, tuple(trials), None)
-    margin = _margin(recipe, best, own, rivals=len(trials) - 1)
-    return Found(best.recipe if margin.low > 0 else recipe, tuple(trials), margin)
+        return SearchResult(recipe, tuple(trials), None)
+    margin = _margin(recipe, best, own, others=len(trials) - 1)
+    return SearchResult(best.recipe if margin.low > 0 else recipe, tuple(trials), margin)
 
 
 def candidates(recipe: Recipe) -> Iterator[Recipe]:
@@ -125,7 +126,7 @@ def _folds(recipe: Recipe, known: Examples, rows: Rows) -> list[Fold]:
 
 
 def _losses(recipe: Recipe, known: Examples, fold: Fold) -> Array:
-    """(n,) the surprise of each test row, the classes made as heavy as each other, as they are in training."""
+    """(n,) the log loss of each test row with equal class weights, as in training."""
     model = fit(recipe, known.matrix[fold.train], known.labels.values[fold.train])
     truth = known.labels.values[fold.test]
     chosen = model.probabilities(known.matrix[fold.test])[np.arange(truth.size), truth]
@@ -134,18 +135,18 @@ def _losses(recipe: Recipe, known: Examples, fold: Fold) -> Array:
     return np.asarray(-np.log(np.maximum(chosen, SMALLEST_PROBABILITY)) * weights[truth])
 
 
-def _margin(recipe: Recipe, best: _Runner, own: _Runner, rivals: int) -> Interval:
-    """The interval of one comparison, stretched for the best of many (Carlo Emilio Bonferroni, 1936)."""
+def _margin(recipe: Recipe, best: _Candidate, own: _Candidate, others: int) -> Interval:
+    """The interval of one comparison, widened for the best of many (Carlo Emilio Bonferroni, 1936)."""
     fold = np.repeat(np.arange(len(own.losses)), [losses.size for losses in own.losses])
     gained = np.concatenate(own.losses) - np.concatenate(best.losses)
     one = mean_interval(gained, Resampling(fold, recipe.horizon, recipe.seed))
     normal = NormalDist()
-    stretch = normal.inv_cdf(1 - 0.025 / rivals) / normal.inv_cdf(0.975)
+    stretch = normal.inv_cdf(1 - 0.025 / others) / normal.inv_cdf(0.975)
     return Interval(
         one.value, one.value - stretch * (one.value - one.low), one.value + stretch * (one.high - one.value)
     )
 
 
-def _trial(runner: _Runner) -> Trial:
-    fields = {name: getattr(runner.recipe, name) for name in GRIDS[runner.recipe.algorithm]}
-    return Trial(fields, len(runner.losses), runner.loss)
+def _score(candidate: _Candidate) -> RecipeScore:
+    fields = {name: getattr(candidate.recipe, name) for name in GRIDS[candidate.recipe.algorithm]}
+    return RecipeScore(fields, len(candidate.losses), candidate.loss)

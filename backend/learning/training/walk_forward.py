@@ -1,4 +1,4 @@
-"""Predictions as they would have been made at the time: trained on the past, used on what came next, trained again."""
+"""Walk-forward predictions: models trained on the past, used on the following candles, and trained again."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -10,20 +10,22 @@ import pandas as pd
 from engine.indicators import Array
 from engine.labels import UNKNOWN
 from engine.validation import Rows
+from learning.scores.walk_score import Score, score
 from learning.training.calibration import Calibration, Method, fit_calibration
 from learning.training.examples import Examples, examples, rows_known
-from learning.training.fit import CLASSES, MINIMUM_ROWS, Model, OneClassOnly, TrainingError, fit
+from learning.training.fit import MINIMUM_ROWS, OneClassOnly, TrainedModel, TrainingError, fit
 from learning.training.held_out import hold_out
 from learning.training.recipes import Recipe
+from learning.trees.forest import CLASSES
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A model's first use at the close of candle `row`, and what it was trained on: candles named by open time.
+    """A model first used at the close of candle `row`, and the open times of its first and last training candle.
 
-    `class_counts` are the training rows labelled SELL, HOLD and BUY. The labels look as far as candle `row`.
+    `class_counts` are the training rows labelled SELL, HOLD and BUY; no label ends after candle `row`.
     """
 
     row: int
@@ -35,10 +37,10 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class OutOfSample:
-    """One row per candle, NaN where no model existed yet or a feature is missing.
+    """One row per candle, NaN before the first model and where a feature is missing.
 
-    `probabilities` (n, 3) are the models' answers in the order SELL, HOLD, BUY, calibrated as those of a model at work
-    are; `baseline` (n, 3) are the class frequencies among the training rows of the model that answered.
+    `probabilities` (n, 3) are calibrated and in the order SELL, HOLD, BUY; `baseline` (n, 3) are the class frequencies
+    of the training rows of the model that predicted the row.
     """
 
     probabilities: Array
@@ -51,18 +53,18 @@ def out_of_sample_probabilities(
 ) -> OutOfSample:
     """Probabilities for the rows from `start` on, with a new model every `retrain_every` rows (0: one model for all).
 
-    A training that finds one class only leaves the model before it in use. Each model is calibrated on all that models
-    before it had said of candles they had not seen, as far as the outcome is known: first on held-out folds of the
-    history, then on the walk itself too. `on_progress` is told the rows done and the rows to do. Raises TrainingError
-    when `start` has too little history or when no model could be trained at all.
+    Where a training finds one class only, the previous model stays in use. Each model is calibrated on the
+    out-of-sample predictions of earlier models whose labels are known: held-out folds of the history, then the walk
+    itself. `on_progress` gets the rows done and the rows to do. Raises TrainingError where `start` has too little
+    history or no model can be trained.
     """
     if retrain_every < 0:
         raise ValueError(f"retrain_every must not be negative, but is {retrain_every}")
     known = examples(recipe, market)
     _check_start(recipe, known, start)
-    answers = _Answers.empty(len(market))
+    walk = _Walk.empty(len(market))
     if recipe.calibration is not Method.NONE:
-        answers.hold_out(recipe, known, start)
+        walk.hold_out(recipe, known, start)
     trainings: list[Training] = []
     model, failure = None, None
     for first, end in _blocks(start, len(market), retrain_every):
@@ -73,28 +75,28 @@ def out_of_sample_probabilities(
         except OneClassOnly as error:
             failure = error
         if model is not None:
-            answers.fill(model, answers.calibration(recipe, known, first), known, first, end)
+            walk.fill(model, walk.calibration(recipe, known, first), known, first, end)
         if on_progress is not None:
             on_progress(end - start, len(market) - start)
     if failure is not None and model is None:
         raise failure
-    return OutOfSample(answers.probabilities, answers.baseline, tuple(trainings))
+    return OutOfSample(walk.probabilities, walk.baseline, tuple(trainings))
 
 
 @dataclass(frozen=True, slots=True)
-class _Answers:
-    """`raw` (n, 3) holds what models said of rows they had not seen, before the start too; it calibrates the next."""
+class _Walk:
+    """`raw` (n, 3) are the out-of-sample predictions, before the start too, on which later models are calibrated."""
 
     raw: Array
     probabilities: Array
     baseline: Array
 
     @classmethod
-    def empty(cls, rows: int) -> "_Answers":
+    def empty(cls, rows: int) -> "_Walk":
         return cls(*(np.full((rows, CLASSES), np.nan) for _ in range(3)))
 
     def hold_out(self, recipe: Recipe, known: Examples, start: int) -> None:
-        """Answers to the history. One that is too short to hold a part of it back calibrates nothing."""
+        """Held-out predictions for the history; none where it is too short."""
         with suppress(TrainingError):
             held = hold_out(recipe, known, start)
             self.raw[held.rows] = held.raw
@@ -104,10 +106,15 @@ class _Answers:
         rows = np.flatnonzero(closed & ~np.isnan(self.raw[: at + 1, 0]))
         return fit_calibration(recipe.calibration, self.raw[rows], known.labels.values[rows])
 
-    def fill(self, model: Model, calibration: Calibration, known: Examples, first: int, end: int) -> None:
+    def fill(self, model: TrainedModel, calibration: Calibration, known: Examples, first: int, end: int) -> None:
         self.raw[first:end] = model.probabilities(known.matrix[first:end])
         self.probabilities[first:end] = calibration.apply(self.raw[first:end])
         self.baseline[first:end] = np.where(known.complete[first:end, None], model.class_shares, np.nan)
+
+
+def score_walk(recipe: Recipe, market: pd.DataFrame, walk: OutOfSample) -> Score:
+    """The score of a walk over a market frame, with the labels of the recipe."""
+    return score(walk.probabilities, walk.baseline, examples(recipe, market).labels.values, recipe.horizon)
 
 
 def _blocks(start: int, size: int, retrain_every: int) -> Iterator[tuple[int, int]]:
@@ -128,7 +135,7 @@ def _check_start(recipe: Recipe, known: Examples, start: int) -> None:
         )
 
 
-def _training(model: Model, known: Examples, rows: Rows, first: int) -> Training:
+def _training(model: TrainedModel, known: Examples, rows: Rows, first: int) -> Training:
     return Training(
         row=first,
         rows_trained=model.rows,

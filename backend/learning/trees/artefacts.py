@@ -1,8 +1,8 @@
-"""A model as bytes that are safe to load, and the one way in which it answers: ONNX, run by ONNX Runtime.
+"""The stored form of a model: ONNX, which is safe to load, evaluated by ONNX Runtime.
 
-The file holds one TreeEnsembleRegressor; one that holds anything else is refused. Each class has two targets, the upper
-and the lower digit of the leaf as whole numbers. float32 adds those up without rounding, so that neither the number of
-rows, nor the threads, nor the order of the trees reaches the last bit (`learning.trees.forest`).
+The file holds one TreeEnsembleRegressor; anything else is refused. Each class has two targets, the upper and the lower
+digit of the leaf value as integers. float32 adds those without rounding, so that the result does not depend on the
+number of rows, on threads or on the order of the trees (`learning.trees.forest`).
 """
 
 import hashlib
@@ -33,15 +33,15 @@ IR_VERSION = 8
 DIGITS = 2
 TARGETS = CLASSES * DIGITS
 
-# What does not fit into the cache is slower; answers do not depend on it.
+# Larger batches do not fit into the CPU cache and are slower; results do not depend on it.
 ROWS_AT_ONCE = 4096
 
 
 class ArtefactError(ValueError):
-    """Bytes that are not a model of ours."""
+    """Bytes that are not a model of this platform."""
 
 
-def content(artefact: bytes) -> str:
+def artefact_hash(artefact: bytes) -> str:
     return hashlib.sha256(artefact).hexdigest()
 
 
@@ -54,7 +54,7 @@ def to_onnx(forest: Forest) -> bytes:
     inner = forest.feature != LEAF
     digits = _digits(forest)
     _check_sums(digits, forest)
-    leaf, target = _told(digits, inner)
+    leaf, target = _weights(digits, inner)
     node = helper.make_node(
         OPERATOR,
         ["features"],
@@ -90,7 +90,7 @@ def to_onnx(forest: Forest) -> bytes:
 
 
 def from_onnx(artefact: bytes) -> Forest:
-    """The forest that `to_onnx` wrote, to the last bit. Raises ArtefactError for anything else."""
+    """The inverse of `to_onnx`, to the last bit. Raises ArtefactError for anything else."""
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -102,13 +102,13 @@ def from_onnx(artefact: bytes) -> Forest:
     except (DecodeError, ForestError, KeyError, IndexError, StopIteration, TypeError, ValueError) as error:
         raise ArtefactError(f"not a model of this platform: {error or type(error).__name__}") from error
     if to_onnx(forest) != artefact:
-        # Attributes that were not read could still change what ONNX Runtime makes of it.
-        raise ArtefactError("not a model of this platform: it says more than its trees")
+        # Attributes that were not read could still change the result of ONNX Runtime.
+        raise ArtefactError("not a model of this platform: it holds more than its trees")
     return forest
 
 
 class Scorer:
-    """Answers for a forest, warm: one thread and one path, for one row and for a million."""
+    """A loaded forest: one thread and one code path, for one row and for a million."""
 
     def __init__(self, forest: Forest, artefact: bytes | None = None) -> None:
         import onnxruntime
@@ -128,15 +128,15 @@ class Scorer:
         return cls(from_onnx(artefact), artefact)
 
     def probabilities(self, matrix: Array) -> Array:
-        """(n, 3) float64 in the order SELL, HOLD, BUY for (n, 14) features; NaN for a row that is not complete."""
+        """(n, 3) float64 in the order SELL, HOLD, BUY for (n, 14) features; NaN for an incomplete row."""
         complete = complete_rows(matrix)
         if complete.all():
-            return self._answers(matrix)
+            return self._in_batches(matrix)
         result = np.full((len(matrix), CLASSES), np.nan)
-        result[complete] = self._answers(matrix[complete])
+        result[complete] = self._in_batches(matrix[complete])
         return result
 
-    def _answers(self, matrix: Array) -> Array:
+    def _in_batches(self, matrix: Array) -> Array:
         if len(matrix) <= ROWS_AT_ONCE:
             return self.forest.probabilities(self._sums(matrix))
         result = np.empty((len(matrix), CLASSES))
@@ -146,7 +146,7 @@ class Scorer:
         return result
 
     def _sums(self, matrix: Array) -> Array:
-        """What the trees add up to, (n, 3): exact."""
+        """The exact sums over the trees, (n, 3)."""
         (digits,) = self._session.run(None, {"features": single_precision(matrix)})
         upper, lower = self._places
         return np.asarray(digits[:, :CLASSES] * upper + digits[:, CLASSES:] * lower)
@@ -166,11 +166,11 @@ def _check_sums(digits: Array, forest: Forest) -> None:
         raise ForestError("the leaves of this forest are too large to add up exactly")
 
 
-def _told(digits: Array, inner: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """The digits that are not zero, by node and target; a leaf that has none says so once."""
-    tell = digits != 0
-    tell[~inner & ~tell.any(axis=1), 0] = True
-    leaf, target = np.nonzero(tell)
+def _weights(digits: Array, inner: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Node and target of the digits that are stored: those not zero, and one for a leaf of zeros, which needs one."""
+    stored = digits != 0
+    stored[~inner & ~stored.any(axis=1), 0] = True
+    leaf, target = np.nonzero(stored)
     return leaf, target
 
 
@@ -182,7 +182,7 @@ def _header(forest: Forest) -> str:
 def _only_node(model: Any) -> Any:
     (node,) = model.graph.node
     if (node.op_type, node.domain) != (OPERATOR, DOMAIN):
-        raise ValueError(f"it would run {node.op_type}")
+        raise ValueError(f"its operator is {node.op_type}")
     return node
 
 

@@ -1,7 +1,7 @@
-"""A trained model as what all of them are: trees laid end to end in plain arrays. scikit-learn stays behind.
+"""The trees of a trained model in plain arrays, independent of scikit-learn.
 
-The value of a leaf is rounded to a multiple of a power of two, so small that no probability notices and so large that
-values add up without any rounding: in whatever order and however many rows at once, the sum is the same bits.
+Leaf values are rounded to multiples of a power of two: fine enough for probabilities, and coarse enough that float64
+adds them without rounding, so that a sum has the same bits in any order and for any number of rows.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ Singles = npt.NDArray[np.float32]
 LEAF = -1
 CLASSES = len(Action)
 
-# Whole numbers up to this have a float32 of their own.
+# float32 represents every integer up to this.
 LARGEST_WHOLE_SINGLE = 2**24
 
 LARGEST_FEATURE = float(np.finfo(np.float32).max)
@@ -32,7 +32,7 @@ IMPOSSIBLE = -1e4
 
 
 class ForestError(ValueError):
-    """Arrays that are not trees, or trees that cannot be written down exactly."""
+    """Arrays that are not trees, or trees without an exact stored form."""
 
 
 class Link(StrEnum):
@@ -40,16 +40,16 @@ class Link(StrEnum):
     """The mean of the trees is the probability."""
 
     SOFTMAX = "softmax"
-    """The sum of the trees, and the offset, are scores; their softmax is the probability."""
+    """The sum of the trees plus the offset are scores; their softmax is the probability."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Forest:
-    """The nodes of tree after tree, parents before children; `feature`, `left` and `right` are LEAF at leaves.
+    """The nodes of all trees, tree by tree, parents before children; `feature`, `left` and `right` are LEAF at leaves.
 
-    A row, as float32, goes left where its feature is at most the threshold. `leaves` (nodes, 3) is what a leaf adds for
-    SELL, HOLD and BUY, 0 at inner nodes: a multiple of 2 ** `exponent`. `cover` is the weight of the training rows that
-    came by. Summed over the trees and times `weight`, plus `offset` (3,), leaves make probabilities as `link` says.
+    A row, as float32, goes left where its feature is at most the threshold. `leaves` (nodes, 3) are the values for
+    SELL, HOLD and BUY, multiples of 2 ** `exponent`, and 0 at inner nodes. `cover` is the weight of the training rows
+    that reached a node. The sum over the trees times `weight`, plus `offset` (3,), gives probabilities by `link`.
     """
 
     link: Link
@@ -67,9 +67,9 @@ class Forest:
         nodes, trees = len(self.feature), len(self.roots)
         lengths = {len(part) for part in (self.threshold, self.left, self.right, self.leaves, self.cover)}
         if not trees or lengths != {nodes} or self.leaves.shape != (nodes, CLASSES) or self.offset.shape != (CLASSES,):
-            raise ForestError("the parts of a forest do not belong together")
+            raise ForestError("the arrays of a forest differ in length")
         if self.roots[0] != 0 or (np.diff(self.roots, append=nodes) < 1).any():
-            raise ForestError("the roots of a forest have to rise from the first node")
+            raise ForestError("the roots of a forest must increase from the first node on")
         self._check_nodes(np.repeat(np.append(self.roots[1:], nodes), np.diff(self.roots, append=nodes)))
         numbers = (self.leaves, self.cover, self.offset, self.threshold[self.feature != LEAF])
         if not all(np.isfinite(part).all() for part in numbers):
@@ -79,19 +79,19 @@ class Forest:
             raise ForestError("the value of a leaf is not a multiple of the unit")
 
     def _check_nodes(self, ends: Integers) -> None:
-        """Every child comes after its parent, in the same tree, and has that parent alone: no walk goes on for ever."""
+        """Every child comes after its only parent, in the same tree, so that every path ends."""
         inner = self.feature != LEAF
         if (self.feature < LEAF).any() or (self.feature >= len(FEATURES)).any():
-            raise ForestError("a split asks for a feature that does not exist")
+            raise ForestError("a split on a feature that does not exist")
         if (self.left[~inner] != LEAF).any() or (self.right[~inner] != LEAF).any() or self.leaves[inner].any():
             raise ForestError("a leaf has children, or an inner node a value")
         above = np.flatnonzero(inner)
         children = np.concatenate([self.left[inner], self.right[inner]])
         if (children <= np.tile(above, 2)).any() or (children >= np.tile(ends[inner], 2)).any():
-            raise ForestError("a child is not below its parent")
+            raise ForestError("a child does not come after its parent in the same tree")
         with_parent = np.sort(np.concatenate([self.roots, children]))
         if not np.array_equal(with_parent, np.arange(len(self.feature))):
-            raise ForestError("a node belongs to no tree, or to two")
+            raise ForestError("a node has no parent, or two")
 
     @property
     def trees(self) -> int:
@@ -102,7 +102,7 @@ class Forest:
         return 1.0 / self.trees if self.link is Link.MEAN else 1.0
 
     def probabilities(self, sums: Array) -> Array:
-        """(n, 3) from the sums of the leaves (n, 3), which are exact; one row and a batch give the same bits."""
+        """(n, 3) from the exact sums of the leaves (n, 3); one row and a batch give the same bits."""
         if self.link is Link.MEAN:
             return np.asarray(sums / self.trees)
         return softmax(self.offset + sums)
@@ -117,19 +117,19 @@ class Forest:
             return _of_gradient_boosting(estimator)
         if name == "HistGradientBoostingClassifier":
             return _of_histogram_boosting(estimator)
-        raise ForestError(f"{name} is not made of trees that can be written down")
+        raise ForestError(f"{name} has no stored form")
 
 
 def complete_rows(matrix: Array) -> npt.NDArray[np.bool_]:
-    """Which rows of (n, 14) features hold a finite number of single precision in every slot."""
+    """(n,) whether all features of a row (n, 14) are finite as float32."""
     return np.asarray((np.abs(matrix) <= LARGEST_FEATURE).all(axis=1))
 
 
 def single_precision(matrix: Array) -> Singles:
-    """Features as every model sees them, in training and at work, wherever its trees are walked.
+    """Features (n, 14) as float32, for training, serving and explanation alike.
 
-    scikit-learn's forests round to it in any case; done here, histograms learn from the same numbers as forests, and
-    a stored model that knows 32 bits only meets the same side of each threshold.
+    Histogram boosting would otherwise train on float64, and a stored model, which compares float32, could take the
+    other side of a threshold.
     """
     return matrix.astype(np.float32)
 
@@ -137,8 +137,8 @@ def single_precision(matrix: Array) -> Singles:
 def softmax(scores: Array) -> Array:
     """Probabilities (n, 3) from scores (n, 3).
 
-    The exponential is taken one by one: numpy's may give other bits at the end of an array than in its middle. The sum
-    is taken column by column, in an order that does not depend on the number of rows.
+    Exponentials are computed one by one, because numpy's vectorised ones may give other bits at the end of an array
+    than in its middle; the sum is taken column by column, in an order that does not depend on the number of rows.
     """
     shifted = scores - scores.max(axis=1, keepdims=True)
     powers = np.fromiter(map(exp, shifted.ravel().tolist()), np.float64, shifted.size).reshape(scores.shape)
@@ -147,13 +147,13 @@ def softmax(scores: Array) -> Array:
 
 
 def digit_bits(trees: int) -> int:
-    """The bits of a whole number of which one for every tree adds up exactly in float32."""
+    """How many bits an integer may have so that the sum of one per tree is exact in float32."""
     return ceil(log2(LARGEST_WHOLE_SINGLE)) - ceil(log2(trees))
 
 
 @dataclass(frozen=True, slots=True)
 class _Tree:
-    """`values` (nodes, 3) count at the leaves only."""
+    """`values` (nodes, 3) are used at the leaves only."""
 
     feature: Integers
     threshold: Array
@@ -194,7 +194,7 @@ def _of_histogram_boosting(estimator: Any) -> Forest:
             nodes = predictor.nodes
             is_leaf = nodes["is_leaf"].astype(bool)
             if nodes["is_categorical"].any():
-                raise ForestError("a split on categories cannot be written down")
+                raise ForestError("a split on categories has no stored form")
             values = np.zeros((len(nodes), CLASSES))
             values[:, column] = nodes["value"]
             trees.append(
@@ -211,7 +211,7 @@ def _of_histogram_boosting(estimator: Any) -> Forest:
 
 
 def _columns(estimator: Any) -> list[int]:
-    """Which class each tree of a stage scores; of two classes only the second is scored."""
+    """The class that each tree of a stage scores; of two classes only the second is scored."""
     classes: list[int] = estimator.classes_.tolist()
     return classes if len(classes) > 2 else classes[1:]
 
@@ -237,9 +237,9 @@ def _joined(link: Link, trees: list[_Tree], offset: Array) -> Forest:
     leaves[inner] = 0.0
     leaves, exponent = _rounded(leaves, len(trees))
     if link is Link.MEAN:
-        # The commonest class of a leaf takes what rounding left over: three probabilities add up to 1.
-        rows, commonest = np.flatnonzero(~inner), leaves[~inner].argmax(axis=1)
-        leaves[rows, commonest] += 1.0 - leaves[rows].sum(axis=1)
+        # The most frequent class of a leaf takes the rounding error, so that its three probabilities add up to 1.
+        rows, most_frequent = np.flatnonzero(~inner), leaves[~inner].argmax(axis=1)
+        leaves[rows, most_frequent] += 1.0 - leaves[rows].sum(axis=1)
     shifted = [
         np.concatenate(
             [np.where(side == LEAF, LEAF, side + root) for side, root in zip(sides, roots.tolist(), strict=True)]
@@ -262,13 +262,13 @@ def _joined(link: Link, trees: list[_Tree], offset: Array) -> Forest:
 
 
 def _single_below(threshold: Array) -> Singles:
-    """The largest float32 that is not above: a float32 is at most the one exactly where it is at most the other."""
+    """The largest float32 that is not above: the same float32 features are at most either threshold."""
     single = threshold.astype(np.float32)
     return np.where(single > threshold, np.nextafter(single, np.float32(-np.inf)), single).astype(np.float32)
 
 
 def _rounded(leaves: Array, trees: int) -> tuple[Array, int]:
-    """Two digits of `digit_bits` hold the largest leaf; the unit is the last place of the second."""
+    """Leaves as multiples of 2 ** exponent: two digits of `digit_bits` each hold the largest one."""
     _, largest = frexp(float(np.abs(leaves).max()))
     exponent = largest - 2 * digit_bits(trees)
     return np.ldexp(np.rint(np.ldexp(leaves, -exponent)), exponent), exponent

@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 import pytest
 
-from learning.training.fit import Model, fit
-from learning.training.making import UnfaithfulArtefact, check_faithful
+from learning.training.fit import TrainedModel, fit
 from learning.training.recipes import Algorithm, Recipe
+from learning.training.train import UnfaithfulArtefact, check_faithful
 from learning.trees.artefacts import ROWS_AT_ONCE, ArtefactError, Scorer, from_onnx, to_onnx
 from learning.trees.forest import LEAF, Forest, ForestError, digit_bits
 from tests.markets import assert_same_bits
@@ -26,7 +26,7 @@ def rows(count: int, seed: int = 5) -> np.ndarray:
 
 
 @cache
-def trained(algorithm: Algorithm, classes: tuple[int, ...] = (0, 1, 2), trees: int = 30) -> Model:
+def trained(algorithm: Algorithm, classes: tuple[int, ...] = (0, 1, 2), trees: int = 30) -> TrainedModel:
     random = np.random.default_rng(1)
     matrix = random.normal(size=(600, 14))
     drawn = np.clip(np.rint(matrix[:, 0] + random.normal(size=600)) + 1, 0, 2).astype(int)
@@ -191,7 +191,7 @@ def test_a_graph_that_says_anything_else_is_refused(change):
 
 
 def test_an_estimator_without_trees_is_refused():
-    with pytest.raises(ForestError, match="dict is not made of trees"):
+    with pytest.raises(ForestError, match="dict has no stored form"):
         Forest.of({})
 
 

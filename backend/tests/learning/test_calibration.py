@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from engine.orders import Action
-from learning.training.calibration import Calibration, CalibrationError, Curve, Method, fit_calibration
+from learning.training.calibration import Calibration, CalibrationCurve, CalibrationError, Method, fit_calibration
 from tests.markets import Array, assert_same_bits
 
 FITTED = [Method.SIGMOID, Method.ISOTONIC]
@@ -154,7 +154,7 @@ def test_a_curve_goes_straight_from_knot_to_knot(knots: list[float], heights: li
     # Knots closer than this have slopes that no float carries.
     knots = [knot for index, knot in enumerate(knots) if index == 0 or knot - knots[index - 1] > 1e-6] or [0.5]
     heights = heights[: len(knots)]
-    curve = Curve(tuple(knots), tuple(heights))
+    curve = CalibrationCurve(tuple(knots), tuple(heights))
     np.testing.assert_allclose(curve(np.array(points)), np.interp(points, knots, heights), atol=1e-9)
 
 

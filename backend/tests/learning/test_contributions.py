@@ -9,13 +9,14 @@ from engine.features import FEATURES
 from engine.orders import Action
 from engine.reasons import action_of
 from engine.snapshot import market_frame
-from learning.explanation.contributions import WHOLE, Explanation, Trees, explain
+from learning.explanation.contributions import DISCRETE, Explanation, explain
 from learning.scores.drift import profile
 from learning.training.calibration import Method, fit_calibration
 from learning.training.examples import Examples, examples
 from learning.training.fit import fit
 from learning.training.recipes import Algorithm, Recipe
 from learning.trees.artefacts import Scorer
+from learning.trees.expected import ExpectedTrees
 from learning.trees.forest import Forest
 from tests.markets import Array, made_candles, real_candles
 
@@ -34,15 +35,15 @@ class Trained:
         forest = Forest.of(fit(recipe, matrix[:half], values[:half]).estimator)
         self.known: Examples = known
         self.rows = rows[half:]
-        self.scorer, self.trees = Scorer(forest), Trees.of(forest)
+        self.scorer, self.trees = Scorer(forest), ExpectedTrees.of(forest)
         self.calibration = fit_calibration(method, self.scorer.probabilities(matrix[half:]), values[half:])
         self.spread = profile(matrix[:half]).spread
 
-    def ask(self, vector: Array) -> Array:
+    def probabilities(self, vector: Array) -> Array:
         return np.asarray(self.calibration.apply(self.scorer.probabilities(vector.reshape(1, -1)))[0])
 
     def explain(self, vector: Array) -> Explanation:
-        return explain(self.trees, vector, self.spread, self.ask, self.calibration.apply)
+        return explain(self.trees, vector, self.spread, self.probabilities, self.calibration.apply)
 
 
 @pytest.fixture(scope="module", params=ALGORITHMS)
@@ -84,7 +85,7 @@ def test_they_add_up_where_scores_lie_far_apart() -> None:
     values = (1 + np.sign(matrix[:, 3]) * (np.abs(matrix[:, 3]) > 0.4)).astype(np.int8)
     recipe = Recipe(algorithm=Algorithm.GRADIENT_BOOSTING, trees=200, learning_rate=0.5)
     forest = Forest.of(fit(recipe, matrix, values).estimator)
-    scorer, trees = Scorer(forest), Trees.of(forest)
+    scorer, trees = Scorer(forest), ExpectedTrees.of(forest)
     for vector in matrix[:200]:
         raw = scorer.probabilities(vector.reshape(1, -1))[0]
         why = explain(trees, vector, np.ones(len(FEATURES)), lambda it: scorer.probabilities(it.reshape(1, -1))[0])
@@ -98,27 +99,27 @@ def test_a_feature_that_decides_alone_gets_all_of_the_contribution() -> None:
     matrix[:, 5] = random.uniform(-1, 1, 400)
     values = np.where(matrix[:, 5] > 0, Action.BUY, Action.SELL).astype(np.int8)
     for algorithm in ALGORITHMS:
-        trees = Trees.of(Forest.of(fit(Recipe(algorithm=algorithm, trees=20), matrix, values).estimator))
+        trees = ExpectedTrees.of(Forest.of(fit(Recipe(algorithm=algorithm, trees=20), matrix, values).estimator))
         why = explain(trees, matrix[0], np.ones(len(FEATURES)), lambda it: it)
         others = np.arange(len(FEATURES)) != 5
         assert not why.contributions[others].any()
         assert np.abs(why.contributions[5]).max() > 0.1
 
 
-def test_the_stated_flip_flips_the_model(trained: Trained) -> None:
+def test_the_counterfactual_changes_the_action_of_the_model(trained: Trained) -> None:
     found = 0
     for row in trained.rows[:60]:
         vector = trained.known.matrix[row]
         for threshold in (0.0, 0.4):
-            now = action_of(trained.ask(vector), threshold)
-            flip = trained.explain(vector).flip(threshold)
-            if flip is not None:
+            now = action_of(trained.probabilities(vector), threshold)
+            counterfactual = trained.explain(vector).counterfactual(threshold)
+            if counterfactual is not None:
                 found += 1
                 changed = vector.copy()
-                changed[FEATURES.index(flip.name)] = flip.value
-                assert action_of(trained.ask(changed), threshold) == flip.action != now
-                assert flip.was == vector[FEATURES.index(flip.name)]
-                np.testing.assert_array_equal(trained.ask(changed), flip.probabilities)
+                changed[FEATURES.index(counterfactual.name)] = counterfactual.value
+                assert action_of(trained.probabilities(changed), threshold) == counterfactual.action != now
+                assert counterfactual.was == vector[FEATURES.index(counterfactual.name)]
+                np.testing.assert_array_equal(trained.probabilities(changed), counterfactual.probabilities)
     assert found > 20
 
 
@@ -128,7 +129,7 @@ def every_single_change(trained: Trained, vector: Array) -> Array:
     for place in range(len(FEATURES)):
         cuts = np.unique(trees.threshold[trees.feature == place]).astype(np.float32)
         values = np.concatenate([cuts, np.nextafter(cuts, np.float32(np.inf))]).astype(np.float64)
-        if WHOLE[place]:
+        if DISCRETE[place]:
             values = np.array([-1.0, 0.0, 1.0])
         changed = np.tile(vector, (values.size, 1))
         changed[:, place] = values
@@ -142,34 +143,34 @@ def test_no_smaller_change_of_one_feature_would_do(trained: Trained) -> None:
         changes = every_single_change(trained, vector)
         answers = trained.calibration.apply(trained.scorer.probabilities(changes))
         for threshold in (0.0, 0.4):
-            now = action_of(trained.ask(vector), threshold)
-            turned = np.array([action_of(answer, threshold) != now for answer in answers])
+            now = action_of(trained.probabilities(vector), threshold)
+            changing = np.array([action_of(answer, threshold) != now for answer in answers])
             distances = (np.abs(changes - vector) / trained.spread).max(axis=1)
-            flip = trained.explain(vector).flip(threshold)
-            if flip is None:
-                assert not turned.any()
+            counterfactual = trained.explain(vector).counterfactual(threshold)
+            if counterfactual is None:
+                assert not changing.any()
             else:
-                assert flip.distance == pytest.approx(distances[turned].min(), rel=1e-6)
+                assert counterfactual.distance == pytest.approx(distances[changing].min(), rel=1e-6)
 
 
-def test_a_feature_that_is_one_of_three_flips_to_one_of_three(trained: Trained) -> None:
-    named = {name for name, whole in zip(FEATURES, WHOLE, strict=True) if whole}
+def test_a_discrete_feature_changes_to_a_discrete_value(trained: Trained) -> None:
+    named = {name for name, discrete in zip(FEATURES, DISCRETE, strict=True) if discrete}
     assert named == {"trend", "rsi_state", "sma_cross"}
-    turns = [trained.explain(trained.known.matrix[row])._turns for row in trained.rows[:20]]
-    for turn in turns:
-        assert set(turn.value[WHOLE[turn.feature]]) <= {-1.0, 0.0, 1.0}
-    # Boosted trees of this market do not ask for them.
-    assert trained.trees.is_softmax or any(WHOLE[turn.feature].any() for turn in turns)
+    changes = [trained.explain(trained.known.matrix[row])._changes for row in trained.rows[:20]]
+    for change in changes:
+        assert set(change.value[DISCRETE[change.feature]]) <= {-1.0, 0.0, 1.0}
+    # The boosted trees of this market have no splits on them.
+    assert trained.trees.is_softmax or any(DISCRETE[change.feature].any() for change in changes)
 
 
 def test_a_feature_that_never_moved_in_training_is_no_usual_change(trained: Trained) -> None:
     vector = trained.known.matrix[trained.rows[0]]
-    still = explain(trained.trees, vector, np.zeros(len(FEATURES)), trained.ask, trained.calibration.apply)
-    assert still.flip(0.0) is None
+    still = explain(trained.trees, vector, np.zeros(len(FEATURES)), trained.probabilities, trained.calibration.apply)
+    assert still.counterfactual(0.0) is None
 
 
-def test_nothing_flips_what_was_not_decided(trained: Trained) -> None:
+def test_without_a_decision_there_is_no_counterfactual(trained: Trained) -> None:
     vector = trained.known.matrix[trained.rows[0]]
     why = explain(trained.trees, vector, trained.spread, lambda _: np.full(3, np.nan))
-    assert action_of(why.ask(vector), 0.0) == NO_DECISION
-    assert why.flip(0.0) is None
+    assert action_of(why.probabilities(vector), 0.0) == NO_DECISION
+    assert why.counterfactual(0.0) is None

@@ -7,7 +7,7 @@ from engine.features import FEATURES, FeatureForm
 from engine.orders import Action
 from engine.snapshot import market_frame
 from learning.training.examples import Examples, examples, rows_known
-from learning.training.fit import MINIMUM_ROWS, Model, OneClassOnly, TooFewRows, TrainingError, fit
+from learning.training.fit import MINIMUM_ROWS, OneClassOnly, TooFewRows, TrainedModel, TrainingError, fit
 from learning.training.recipes import Algorithm, Recipe, ThresholdUnit
 from tests.markets import Array, assert_same_bits, random_candles, real_candles
 
@@ -27,7 +27,7 @@ def rows(count: int = 400, classes: int = 3, seed: int = 0) -> tuple[Array, np.n
     return matrix, values
 
 
-def model_of(algorithm: Algorithm, **fields: int) -> Model:
+def model_of(algorithm: Algorithm, **fields: int) -> TrainedModel:
     return fit(recipe(algorithm, **fields), *rows())
 
 

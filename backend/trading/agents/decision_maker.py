@@ -11,8 +11,7 @@ from engine.orders import Action
 from engine.reasons import Reasons
 from engine.snapshot import Snapshot
 from learning.explanation.reasons import Explained, explained, reasons_of
-from learning.registry.rule_based import rule_answer
-from learning.registry.serving import Answer, Predictor
+from learning.registry.serving import Prediction, Predictor, rule_prediction
 from market.statements import Inserted, WithKey, among
 from trading.agents import journal
 from trading.agents.fallback import FallbackNotes
@@ -61,7 +60,7 @@ class Choices:
         self._reasons: dict[int, Reasons | None] = {}
         self._explained: dict[tuple[int, float], Explained] = {}
 
-    def decision(self, desk: Desk, answer: Answer) -> Made | None:
+    def decision(self, desk: Desk, answer: Prediction) -> Made | None:
         """As `engine.decide.decide` makes it."""
         key = id(answer), desk.policy.confidence_threshold
         if key not in self._known:
@@ -72,7 +71,7 @@ class Choices:
             return None
         return decision_on(self._close, Action(action), sure, desk.book(), desk.account.equity, desk.policy)
 
-    def explained(self, desk: Desk, answer: Answer) -> Explained:
+    def explained(self, desk: Desk, answer: Prediction) -> Explained:
         """Why it was decided so: once for a model, and once for each threshold."""
         key = id(answer), desk.policy.confidence_threshold
         if key not in self._explained:
@@ -82,8 +81,8 @@ class Choices:
         return self._explained[key]
 
     @cached_property
-    def by_rules(self) -> Answer:
-        return rule_answer(self.snapshot)
+    def by_rules(self) -> Prediction:
+        return rule_prediction(self.snapshot)
 
 
 class DecisionMaker:
@@ -144,7 +143,7 @@ class DecisionMaker:
 
     def _decisions(self, desks: Sequence[Desk], message: Message, snapshot: Snapshot) -> "list[Wanted]":
         """What each of these desks decides. The model is asked once, and equal settings choose equally."""
-        answers = {model: self.predictor.answer(snapshot, model) for model in {it.settings.model_name for it in desks}}
+        answers = {model: self.predictor.predict(snapshot, model) for model in {it.settings.model_name for it in desks}}
         choices = Choices(snapshot)
         wanted = [_decided(desk, message, choices, _answer(desk, choices, answers)) for desk in desks]
         for model in answers:
@@ -199,7 +198,7 @@ def _is_concerned(desk: Desk, message: Message) -> bool:
     return holds or _decides(desk, message)
 
 
-def _decided(desk: Desk, message: Message, choices: Choices, answer: Answer | None) -> Wanted:
+def _decided(desk: Desk, message: Message, choices: Choices, answer: Prediction | None) -> Wanted:
     made = None if answer is None else choices.decision(desk, answer)
     if answer is None or made is None:
         return Wanted(desk, message)
@@ -209,14 +208,14 @@ def _decided(desk: Desk, message: Message, choices: Choices, answer: Answer | No
     return Wanted(desk, message, _row(desk.account, message, made, payload["reasoning"], answer, why.facts), payload)
 
 
-def _answer(desk: Desk, choices: Choices, answers: Mapping[str, Answer | None]) -> Answer | None:
+def _answer(desk: Desk, choices: Choices, answers: Mapping[str, Prediction | None]) -> Prediction | None:
     """The model's; the rules' where no model can serve and the account wants them."""
     answer = answers[desk.settings.model_name]
     return choices.by_rules if answer is None and desk.settings.rule_based_fallback else answer
 
 
 def _row(
-    account: Account, message: Message, made: Made, reasoning: str, answer: Answer, facts: dict[str, Any]
+    account: Account, message: Message, made: Made, reasoning: str, answer: Prediction, facts: dict[str, Any]
 ) -> Decision:
     return Decision(
         account=account,

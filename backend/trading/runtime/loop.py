@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from engine.candles import CandleError
-from learning.training.process import make_model_apart
+from learning.training.process import train_in_process
 from market.errors import MarketError, gist, reason
 from market.selectors import latest_candles
 from trading.agents import journal
@@ -120,7 +120,7 @@ class Runner:
         return self.pipeline.live is not None and self.pipeline.live.is_looking(market)
 
     def _learn(self) -> None:
-        learn_everywhere(make_model_apart, self.pipeline.predictor)
+        learn_everywhere(train_in_process, self.pipeline.predictor)
 
     def _prepare(self, market: Market, markets: list[Market]) -> None:
         if market not in self._prepared:

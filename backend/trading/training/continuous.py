@@ -22,10 +22,10 @@ from learning.promotion.review import Change, review, succeed
 from learning.registry.selectors import champion, newest_version
 from learning.registry.services import train_version
 from learning.registry.serving import Predictor
+from learning.training.examples import PositionOutcome
 from learning.training.fit import TrainingError
-from learning.training.making import Made, make_model
-from learning.training.outcomes import Outcome
 from learning.training.recipes import Recipe, RecipeError
+from learning.training.train import TrainingResult, train_and_score
 from trading.agents import journal
 from trading.agents.pipeline import Market, watched_markets
 from trading.messages.adapter import OUTAGES
@@ -36,11 +36,11 @@ logger = logging.getLogger(__name__)
 
 DECISIONS_BETWEEN = 10
 
-MakeFrom = Callable[[Recipe, pd.DataFrame, bool, Sequence[Outcome]], Made]
-"""`learning.training.making.make_model`, or the same in a process of its own."""
+MakeFrom = Callable[[Recipe, pd.DataFrame, bool, Sequence[PositionOutcome]], TrainingResult]
+"""`learning.training.train.train_and_score`, or the same in a process of its own."""
 
 
-def learn_everywhere(make: MakeFrom = make_model, predictor: Predictor | None = None) -> None:
+def learn_everywhere(make: MakeFrom = train_and_score, predictor: Predictor | None = None) -> None:
     """One turn for each model of each watched market. What goes wrong in one is told there, and the others go on."""
     for market in watched_markets():
         for name in wanted_models(market):
@@ -58,7 +58,7 @@ def learn_everywhere(make: MakeFrom = make_model, predictor: Predictor | None = 
 
 
 def learn(
-    market: Market, name: str, make: MakeFrom = make_model, predictor: Predictor | None = None
+    market: Market, name: str, make: MakeFrom = train_and_score, predictor: Predictor | None = None
 ) -> ModelVersion | None:
     """Judges the champion, and trains a challenger if it is time: that one, or None. Raises TrainingError."""
     newest = newest_version(market.symbol, market.interval, name)
@@ -108,7 +108,7 @@ class _Pair:
     cost: Decimal = Decimal(0)
 
 
-def completed_pairs(market: Market) -> list[Outcome]:
+def completed_pairs(market: Market) -> list[PositionOutcome]:
     """What came of the positions of all accounts that were decided on in a market, by the candle of the decision.
 
     A position that was opened by hand says nothing about a candle, and one of which nothing is sold nothing yet.
@@ -117,7 +117,7 @@ def completed_pairs(market: Market) -> list[Outcome]:
     told = trades.values_list(
         "account", "action", "order__decision__interval", "order__decision__close_time", "pnl", "cost"
     )
-    outcomes: list[Outcome] = []
+    outcomes: list[PositionOutcome] = []
     open_pairs: dict[int, _Pair] = {}
     length: timedelta = interval_length(market.interval)
     for account, action, interval, closed, pnl, cost in told.iterator():
@@ -133,9 +133,9 @@ def completed_pairs(market: Market) -> list[Outcome]:
     return sorted(outcomes, key=lambda outcome: (outcome.open_time, outcome.profit))
 
 
-def _complete(pair: _Pair | None, length: timedelta, outcomes: list[Outcome]) -> None:
+def _complete(pair: _Pair | None, length: timedelta, outcomes: list[PositionOutcome]) -> None:
     if pair is not None and pair.cost:
-        outcomes.append(Outcome(pair.decided_at - length, float(pair.pnl / pair.cost)))
+        outcomes.append(PositionOutcome(pair.decided_at - length, float(pair.pnl / pair.cost)))
 
 
 def _tell(market: Market, change: Change, predictor: Predictor | None) -> None:

@@ -19,9 +19,9 @@ from learning.registry.selectors import champion, is_missing, waiting_trainings
 from learning.registry.services import Make, train_version
 from learning.registry.serving import Predictor
 from learning.training.fit import TrainingError
-from learning.training.making import make_model
-from learning.training.process import make_model_apart
+from learning.training.process import train_in_process
 from learning.training.recipes import Algorithm, Recipe, RecipeError, ThresholdUnit
+from learning.training.train import train_and_score
 from market.errors import MarketError
 from trading.agents import journal
 from trading.agents.pipeline import Market
@@ -61,7 +61,7 @@ def warm_up(market: Market, predictor: Predictor) -> None:
             predictor.usable(version)
 
 
-def train(market: Market, model_type: str, make: Make = make_model) -> ModelVersion | None:
+def train(market: Market, model_type: str, make: Make = train_and_score) -> ModelVersion | None:
     """Trains on the stored history and tells the followers. None, and they are told why, when it cannot be done."""
     try:
         version = train_version(market.symbol, market.interval, recipe_for(model_type), make=make)
@@ -73,7 +73,7 @@ def train(market: Market, model_type: str, make: Make = make_model) -> ModelVers
     return version
 
 
-def train_requested(prepare: Prepare, make: Make = make_model) -> bool:
+def train_requested(prepare: Prepare, make: Make = train_and_score) -> bool:
     """Works off the oldest training that somebody asked for; False if none waits. `prepare` has its candles stored.
 
     What comes of it is kept on the request, whatever it is: nobody else would tell who asked.
@@ -116,7 +116,7 @@ class Trainer:
 
     predictor: Predictor
     prepare: Prepare = lambda market: None
-    make: Make = make_model_apart
+    make: Make = train_in_process
     tried: dict[Wanted, float] = field(default_factory=dict)
     thread: Thread | None = None
     looked: float = -LOOK_SECONDS
