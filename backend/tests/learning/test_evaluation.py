@@ -105,8 +105,10 @@ def test_a_history_that_falls_asleep_has_scores():
     """The last folds hold one class: areas are undefined there, and nothing else."""
     close = 100 * np.exp(np.concatenate([np.random.default_rng(0).normal(0, 0.01, 500).cumsum(), np.full(700, 0.05)]))
     found = evaluate(RECIPE, market_frame(made_candles(close)))
-    stored = found.to_json()
-    assert stored["direction_areas"] is None
+    stored = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert stored["class_counts"][1] > 600
+    assert stored["model"]["log_loss"]["value"] == pytest.approx(found.model.log_loss.value)
+    assert stored["baselines"]["coin"]["log_loss"]["value"] == pytest.approx(np.log(3))
 
 
 def test_what_cannot_be_evaluated_is_refused():

@@ -19,7 +19,6 @@ from tests.markets import random_candles
 
 BACKEND = Path(__file__).resolve().parents[2]
 PARENT = """
-from learning.registry.services import _fields
 from learning.training import process
 from learning.training.recipes import Recipe
 from tests.markets import random_candles
