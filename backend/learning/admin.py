@@ -98,24 +98,24 @@ class ShadowAnswerAdmin(ReadOnlyAdmin):
     readonly_fields = fields
 
     @admin.display(description="tenure")
-    def tenure_link(self, answer: ShadowAnswer) -> str | None:
-        return link(answer.tenure)
+    def tenure_link(self, row: ShadowAnswer) -> str | None:
+        return link(row.tenure)
 
     @admin.display(description="challenged by")
-    def challenger_link(self, answer: ShadowAnswer) -> str | None:
-        return link(answer.challenged_by)
+    def challenger_link(self, row: ShadowAnswer) -> str | None:
+        return link(row.challenged_by)
 
     @admin.display(description="champion: SELL / HOLD / BUY")
-    def champion_probabilities(self, answer: ShadowAnswer) -> str | None:
-        return _shares(answer.champion)
+    def champion_probabilities(self, row: ShadowAnswer) -> str | None:
+        return _shares(row.champion)
 
     @admin.display(description="challenger: SELL / HOLD / BUY")
-    def challenger_probabilities(self, answer: ShadowAnswer) -> str | None:
-        return _shares(answer.challenger)
+    def challenger_probabilities(self, row: ShadowAnswer) -> str | None:
+        return _shares(row.challenger)
 
     @admin.display(description="label", ordering="truth")
-    def label(self, answer: ShadowAnswer) -> str | None:
-        return None if answer.truth is None else Action(answer.truth).name
+    def label(self, row: ShadowAnswer) -> str | None:
+        return None if row.truth is None else Action(row.truth).name
 
 
 def _shares(probabilities: list[float] | None) -> str | None:

@@ -12,7 +12,7 @@ from market.models import Symbol
 class ModelVersion(models.Model):
     """A trained model: its recipe and data, its out-of-sample scores, and its status.
 
-    `content_hash` is that of everything its answers depend on (`learning.registry.stored`); the trees
+    `content_hash` is that of everything its probabilities depend on (`learning.registry.stored`); the trees
     themselves are in ModelArtefact, so that a list does not read them. Only the status of a version changes.
     """
 

@@ -131,7 +131,7 @@ class DecisionPaths:
     def __init__(self, trees: ExpectedTrees, vector: Array) -> None:
         self.trees = trees
         # Splits compare float32.
-        self.seen = vector.astype(np.float32).astype(np.float64)
+        self.compared = vector.astype(np.float32).astype(np.float64)
         self._steps: list[tuple[Integers, Array]] = []
         self._branches: list[States] = []
         self.own = self._own_leaves()
@@ -162,12 +162,12 @@ class DecisionPaths:
         step = same & (low < high)
         low, high, feature, outputs = low[step], high[step], feature[step], outputs.compress(step, axis=0)
         value = self._nearest(feature, low, high)
-        inside = (value > low) & (value <= high) & (value != self.seen[feature])
+        inside = (value > low) & (value <= high) & (value != self.compared[feature])
         return feature[inside], value[inside], outputs[inside]
 
     def _nearest(self, feature: Integers, low: Array, high: Array) -> Array:
         """The value in (low, high] nearest to the present one of the feature; NaN where the interval contains that."""
-        above, below = low >= self.seen[feature], high < self.seen[feature]
+        above, below = low >= self.compared[feature], high < self.compared[feature]
         discrete = DISCRETE[feature]
         up = np.where(discrete, np.floor(low) + 1.0, _single_above(low))
         down = np.where(discrete, np.floor(high), _single_below(high))
@@ -187,7 +187,7 @@ class DecisionPaths:
                 return leaf
             tree, node, split = tree.take(inner), node.take(inner), split.take(inner)
             threshold, left, right = trees.threshold.take(node), trees.left.take(node), trees.right.take(node)
-            goes_left, place = self.seen.take(split) <= threshold, tree * len(FEATURES) + split
+            goes_left, place = self.compared.take(split) <= threshold, tree * len(FEATURES) + split
             low, high = lows.take(place), highs.take(place)
             narrow = goes_left & (threshold < high) | ~goes_left & (low < threshold)
             taken, other = np.where(goes_left, left, right), np.where(goes_left, right, left)
@@ -209,7 +209,7 @@ class DecisionPaths:
             inner = np.flatnonzero(split != LEAF)
             (tree, node, changed, low, high), split = _rows(state, inner), split.take(inner)
             threshold, free = trees.threshold.take(node), changed == split
-            goes_left = self.seen.take(split) <= threshold
+            goes_left = self.compared.take(split) <= threshold
             left = np.flatnonzero(np.where(free, low < threshold, goes_left))
             right = np.flatnonzero(np.where(free, threshold < high, ~goes_left))
             high_left = np.where(free, np.minimum(high, threshold), high).take(left)

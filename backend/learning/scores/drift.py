@@ -54,10 +54,10 @@ class Profile:
     def indices(self, matrix: Array) -> Array:
         """The population stability index of each feature (14,) of rows (n, 14) against the training rows.
 
-        The sum over the bins of (seen - expected) * ln(seen / expected); half a row is added to each bin.
+        The sum over the bins of (observed - expected) * ln(observed / expected); half a row is added to each bin.
         """
         bins = zip(matrix.T, self.edges, self.shares, strict=True)
-        return np.array([_index(_seen(column, edges), expected) for column, edges, expected in bins])
+        return np.array([_index(_observed(column, edges), expected) for column, edges, expected in bins])
 
 
 def profile(matrix: Array) -> Profile:
@@ -108,11 +108,11 @@ def drift(known: Profile, matrix: Array) -> Drift | None:
     return Drift(float(indices.mean()), known.limit, tuple(worst))
 
 
-def _index(seen: Array, expected: Array) -> float:
-    return float(np.sum((seen - expected) * np.log(seen / expected)))
+def _index(observed: Array, expected: Array) -> float:
+    return float(np.sum((observed - expected) * np.log(observed / expected)))
 
 
-def _seen(column: Array, edges: Array) -> Array:
+def _observed(column: Array, edges: Array) -> Array:
     return _shares(np.bincount(_bins(column, edges), minlength=edges.size + 1))
 
 

@@ -109,10 +109,10 @@ class Resampling:
         return np.bincount(numbered.ravel(), minlength=rounds * rows).reshape(rounds, rows).astype(np.float64)
 
 
-def measures(answers: Predictions, resampling: Resampling) -> Measures:
+def measures(predictions: Predictions, resampling: Resampling) -> Measures:
     """The measures of predictions. One resampling gives the same drawn rows to everything measured with it."""
     with threadpool_limits(1):  # waiting threads spin and slow down other work
-        return _measures(answers, resampling, resampling.horizon + LOOKBACK)
+        return _measures(predictions, resampling, resampling.horizon + LOOKBACK)
 
 
 def mean_interval(values: Array, resampling: Resampling) -> Interval:
@@ -121,26 +121,26 @@ def mean_interval(values: Array, resampling: Resampling) -> Interval:
         return _mean_interval(values, resampling)
 
 
-def log_losses(answers: Predictions) -> Array:
+def log_losses(predictions: Predictions) -> Array:
     """(n,) -log of the probability of the class that occurred: log 3 for uniform probabilities."""
-    chosen = answers.probabilities[np.arange(answers.truth.size), answers.truth]
+    chosen = predictions.probabilities[np.arange(predictions.truth.size), predictions.truth]
     return np.asarray(-np.log(np.maximum(chosen, SMALLEST_PROBABILITY)))
 
 
-def briers(answers: Predictions) -> Array:
+def briers(predictions: Predictions) -> Array:
     """(n,) squared errors summed over the classes (Glenn Brier, Verification of forecasts, 1950)."""
-    return np.asarray(np.square(answers.probabilities - np.eye(len(Action))[answers.truth]).sum(axis=1))
+    return np.asarray(np.square(predictions.probabilities - np.eye(len(Action))[predictions.truth]).sum(axis=1))
 
 
-def _measures(answers: Predictions, resampling: Resampling, apart: int) -> Measures:
+def _measures(predictions: Predictions, resampling: Resampling, apart: int) -> Measures:
     return Measures(
-        accuracy=_interval(np.concatenate([_mean(answers.right, drawn) for drawn in resampling.weights()])),
-        balanced_accuracy=_interval(np.concatenate([_balanced(answers, drawn) for drawn in resampling.weights()])),
-        log_loss=_mean_interval(log_losses(answers), resampling),
-        brier=_mean_interval(briers(answers), resampling),
-        auc=_known(_interval(np.concatenate([_auc(answers, drawn, apart) for drawn in resampling.weights()]))),
+        accuracy=_interval(np.concatenate([_mean(predictions.right, drawn) for drawn in resampling.weights()])),
+        balanced_accuracy=_interval(np.concatenate([_balanced(predictions, drawn) for drawn in resampling.weights()])),
+        log_loss=_mean_interval(log_losses(predictions), resampling),
+        brier=_mean_interval(briers(predictions), resampling),
+        auc=_known(_interval(np.concatenate([_auc(predictions, drawn, apart) for drawn in resampling.weights()]))),
         direction_auc=_known(
-            _interval(np.concatenate([_direction(answers, drawn, apart) for drawn in resampling.weights()]))
+            _interval(np.concatenate([_direction(predictions, drawn, apart) for drawn in resampling.weights()]))
         ),
     )
 
@@ -157,36 +157,36 @@ def _mean(values: Array, drawn: Array) -> Array:
     return np.asarray(drawn @ values / drawn.sum(axis=1))
 
 
-def _balanced(answers: Predictions, drawn: Array) -> Array:
+def _balanced(predictions: Predictions, drawn: Array) -> Array:
     shares = []
     for action in Action:
-        happened = answers.truth == action
+        happened = predictions.truth == action
         with np.errstate(invalid="ignore"):
-            shares.append(drawn[:, happened] @ answers.right[happened] / drawn[:, happened].sum(axis=1))
+            shares.append(drawn[:, happened] @ predictions.right[happened] / drawn[:, happened].sum(axis=1))
     return _mean_of_known(np.array(shares))
 
 
-def _auc(answers: Predictions, drawn: Array, apart: int) -> Array:
+def _auc(predictions: Predictions, drawn: Array, apart: int) -> Array:
     """(rounds,): the mean over classes and folds, weighted by rows."""
     areas, sizes = [], []
-    for rows in _by_fold(answers.fold):
+    for rows in _by_fold(predictions.fold):
         for action in Action:
-            happened = answers.truth[rows] == action
-            scores = answers.probabilities[rows, action]
-            areas.append(_area(scores, happened, answers.row[rows], drawn[:, rows], apart))
+            happened = predictions.truth[rows] == action
+            scores = predictions.probabilities[rows, action]
+            areas.append(_area(scores, happened, predictions.row[rows], drawn[:, rows], apart))
             sizes.append(float(rows.size))
     return _mean_of_known(np.array(areas), np.array(sizes))
 
 
-def _direction(answers: Predictions, drawn: Array, apart: int) -> Array:
+def _direction(predictions: Predictions, drawn: Array, apart: int) -> Array:
     """(rounds,): the same for the share of BUY in BUY and SELL, over the rows labelled with one of them."""
     areas, sizes = [np.full(len(drawn), np.nan)], [0.0]  # For a history without BUY and SELL.
-    for rows in _by_fold(answers.fold):
-        moved = rows[answers.truth[rows] != Action.HOLD]
-        sell, buy = answers.probabilities[moved][:, [Action.SELL, Action.BUY]].T
-        rises = answers.truth[moved] == Action.BUY
+    for rows in _by_fold(predictions.fold):
+        moved = rows[predictions.truth[rows] != Action.HOLD]
+        sell, buy = predictions.probabilities[moved][:, [Action.SELL, Action.BUY]].T
+        rises = predictions.truth[moved] == Action.BUY
         odds = buy / np.maximum(buy + sell, SMALLEST_PROBABILITY)
-        areas.append(_area(odds, rises, answers.row[moved], drawn[:, moved], apart))
+        areas.append(_area(odds, rises, predictions.row[moved], drawn[:, moved], apart))
         sizes.append(float(moved.size))
     return _mean_of_known(np.array(areas), np.array(sizes))
 

@@ -125,7 +125,7 @@ def test_an_artefact_that_answers_otherwise_is_refused():
     moved = forest.threshold.copy()
     moved[0] += np.float32(0.5)
     with pytest.raises(
-        UnfaithfulArtefact, match="differ by up to .* from those of the trained model; 1e-06 is allowed"
+        UnfaithfulArtefact, match="from those of the trained model"
     ):
         check_faithful(model, to_onnx(replace(forest, threshold=moved)), rows(500))
 
