@@ -88,10 +88,8 @@ def test_the_e_process_stays_positive_and_no_snapshot_costs_more_than_the_larges
     assert (course >= before * (1 - LARGEST_DECREASE) - 1e-12).all()
 
 
-@given(st.floats(0.05, 0.9), st.floats(0.05, 0.9), st.integers(1, 6))
-def test_where_the_champion_is_not_worse_the_expected_e_value_does_not_grow(
-    one: float, other: float, snapshots: int
-) -> None:
+@given(st.floats(0.05, 0.9), st.floats(0.05, 0.9))
+def test_where_the_champion_is_not_worse_the_expected_e_value_does_not_grow(one: float, other: float) -> None:
     """Over all outcomes, weighted by the probabilities of a champion that is right."""
     champion, challenger = floored(rows((one, 1 - one, 0.0))), floored(rows((other, 1 - other, 0.0)))
     saved = np.log(challenger / champion)[0]
@@ -99,7 +97,6 @@ def test_where_the_champion_is_not_worse_the_expected_e_value_does_not_grow(
     assert expected <= 1e-12  # Gibbs' inequality.
     growth = [e_process(np.full(1, gain), np.full(1, np.abs(saved).max()))[-1] for gain in saved]
     assert float(champion[0] @ growth) <= 1 + 1e-12
-    assert snapshots >= 1
 
 
 def test_one_confident_mistake_costs_no_more_than_the_floor_allows() -> None:
