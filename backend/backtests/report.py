@@ -12,7 +12,7 @@ from backtests.document import Document
 from backtests.exact_json import exact_json
 from backtests.options import spell
 from backtests.wording import MODELS, assumptions, figures, money, percent, period, ratio, refusal, share
-from learning.walkforward import Training
+from learning.training.walk_forward import Training
 
 MOST_TRADES = 30_000
 TRADE_COLUMNS = ("time", "action", "price", "quantity", "commission", "slippage", "pnl", "reason")

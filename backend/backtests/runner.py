@@ -15,9 +15,9 @@ from engine.indicators import Array, deviation, sma
 from engine.metrics import Metrics, metrics
 from engine.orders import Action, Instrument
 from engine.snapshot import market_frame
-from learning.recipes import Algorithm, Recipe
-from learning.walk_score import Score, score_walk
-from learning.walkforward import Training, out_of_sample_probabilities
+from learning.scores.walk_score import Score
+from learning.training.recipes import Algorithm, Recipe
+from learning.training.walk_forward import Training, out_of_sample_probabilities, score_walk
 from market.calendar.gaps import gaps_line
 
 Progress = Callable[[int, int], None]

@@ -4,9 +4,9 @@
 
 The turns are those of benchmarks.latency in the loop: every decision trades, one candle is on its way at a time, and a
 short pause follows each. Phases alternate: nothing beside them, training, nothing, training. Trained is as on the
-platform: a thread of the same process reads stored candles, a child process of low priority (learning.apart) makes the
-model, and the thread registers it; then the next one, with another seed. Target: the median beside training is within
-1.25 times the one beside nothing. The database is emptied.
+platform: a thread of the same process reads stored candles, a child process of low priority
+(learning.training.process) makes the model, and the thread registers it; then the next one, with another seed. Target:
+the median beside training is within 1.25 times the one beside nothing. The database is emptied.
 """
 
 import argparse
@@ -135,15 +135,15 @@ def trainings(symbol: "Symbol") -> Callable[[], object]:
     """Each call trains another model of it, as the Trainer of the loop does."""
     from django.db import connection
 
-    from learning.apart import make_model_apart
-    from learning.recipes import Recipe
-    from learning.services import train_version
+    from learning.registry.services import train_version
+    from learning.training.process import train_in_process
+    from learning.training.recipes import Recipe
 
     seeds = count(1)
 
     def train() -> object:
         try:
-            return train_version(symbol, INTERVAL, replace(Recipe(), seed=next(seeds)), make=make_model_apart)
+            return train_version(symbol, INTERVAL, replace(Recipe(), seed=next(seeds)), make=train_in_process)
         finally:
             connection.close()
 

@@ -36,7 +36,7 @@ from engine.orders import Action
 from engine.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from learning.serving import Predictor
+    from learning.registry.serving import Predictor
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -100,18 +100,18 @@ class Trained:
     predictor: "Predictor"
     known: Known
 
-    def answer(self, snapshot: Snapshot, name: str) -> Any:
-        found = self.predictor.answer(snapshot, name)
+    def predict(self, snapshot: Snapshot, name: str) -> Any:
+        found = self.predictor.predict(snapshot, name)
         if found is None:
             raise BenchmarkError("no model answers")
-        return replace(found, probabilities=self.known.answer(snapshot, name).probabilities)
+        return replace(found, probabilities=self.known.predict(snapshot, name).probabilities)
 
 
 def cycle(trained: bool) -> Calls:
     """One profiled cycle, with a stored model or with none. Raises BenchmarkError where it trades otherwise."""
-    from learning.recipes import Recipe
-    from learning.services import train_version
-    from learning.serving import Predictor
+    from learning.registry.services import train_version
+    from learning.registry.serving import Predictor
+    from learning.training.recipes import Recipe
     from market.sources.replay import ReplaySource
     from trading.models import Trade, TradingSettings
     from trading.runtime.pipeline import Pipeline

@@ -34,14 +34,14 @@ from engine.features import FeatureForm
 from engine.orders import Action
 from engine.snapshot import market_frame
 from engine.terms import Costs
-from learning.calibration import Method
-from learning.economy import economy
-from learning.examples import examples
-from learning.held_out import HeldOut, hold_out, recalibrated
-from learning.measures import Resampling, log_losses, mean_interval, measures
-from learning.recipes import Algorithm, Recipe, ThresholdUnit
-from learning.reliability import reliability
-from learning.training import TrainingError
+from learning.scores.economy import economy
+from learning.scores.evaluation import HeldOut
+from learning.scores.measures import Resampling, log_losses, mean_interval, measures, reliability
+from learning.training.calibration import Method
+from learning.training.examples import examples
+from learning.training.fit import TrainingError
+from learning.training.held_out import hold_out, recalibrated
+from learning.training.recipes import Algorithm, Recipe, ThresholdUnit
 
 WALKS, ROUNDS = 4, 200
 FEWEST_CANDLES = 700
@@ -92,12 +92,14 @@ def measured(recipe: Recipe, market: pd.DataFrame) -> dict[str, Any]:
 
 def _gain(held: HeldOut) -> float:
     scored = held.scored()
-    return float((log_losses(scored.majority_answers()) - log_losses(scored.answers())).mean())
+    return float(
+        (log_losses(scored.predictions(scored.majority)) - log_losses(scored.predictions(scored.calibrated))).mean()
+    )
 
 
 def _figures(recipe: Recipe, market: pd.DataFrame, held: HeldOut) -> dict[str, Any]:
     resampling = Resampling(held.fold, recipe.horizon, recipe.seed, ROUNDS)
-    answers, majority = held.answers(), held.majority_answers()
+    answers, majority = held.predictions(held.calibrated), held.predictions(held.majority)
     gain = mean_interval(log_losses(majority) - log_losses(answers), resampling)
     found = measures(answers, resampling)
     auc, direction = found.auc, found.direction_auc

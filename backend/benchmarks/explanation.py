@@ -23,11 +23,12 @@ from engine.candles import validate
 from engine.indicators import Array
 from engine.reasons import action_of
 from engine.snapshot import market_frame
-from learning.drift import profile
-from learning.examples import examples
-from learning.explanation import Trees, explain
-from learning.recipes import Algorithm, Recipe
-from learning.training import fit
+from learning.explanation.contributions import explain
+from learning.scores.drift import profile
+from learning.training.examples import examples
+from learning.training.fit import fit
+from learning.training.recipes import Algorithm, Recipe
+from learning.trees.expected import ExpectedTrees
 
 THRESHOLD = 0.4
 LARGEST_DIFFERENCE = 1e-9
@@ -38,30 +39,30 @@ def row(recipe: Recipe, candles: pd.DataFrame, most: int) -> tuple[str, float]:
     rows = np.flatnonzero(known.complete & (known.labels.values >= 0))[-2 * most :]
     half = rows.size // 2
     model = fit(recipe, known.matrix[rows[:half]], known.labels.values[rows[:half]])
-    trees, spread = Trees.of(model.scorer.forest), profile(known.matrix[rows[:half]]).spread
+    trees, spread = ExpectedTrees.of(model.scorer.forest), profile(known.matrix[rows[:half]]).spread
 
     def ask(vector: Array) -> Array:
         return np.asarray(model.probabilities(vector.reshape(1, -1))[0])
 
     seconds: list[tuple[float, float, float]] = []
-    differences, flips = [], 0
+    differences, found = [], 0
     for vector in known.matrix[rows[half:]]:
         begun = thread_time()
         probabilities = ask(vector)
         answered = thread_time()
         why = explain(trees, vector, spread, ask)
         explained = thread_time()
-        flip = why.flip(THRESHOLD)
+        change = why.counterfactual(THRESHOLD)
         seconds.append((answered - begun, explained - answered, thread_time() - explained))
         differences.append(float(np.abs(why.base + why.contributions.sum(axis=0) - probabilities).max()))
-        if flip is not None:
-            flips += 1
-            assert action_of(flip.probabilities, THRESHOLD) == flip.action != action_of(probabilities, THRESHOLD)
+        if change is not None:
+            found += 1
+            assert action_of(change.probabilities, THRESHOLD) == change.action != action_of(probabilities, THRESHOLD)
     times = np.array(seconds) * 1000.0
     columns = " ".join(f"{np.median(part):7.3f} {np.quantile(part, 0.99):7.3f}" for part in times.T)
     worst = max(differences)
     return (
-        f"{recipe.algorithm.value:<24} {trees.feature.size:7} {columns} {flips / len(times):7.1%} {worst:9.1e}",
+        f"{recipe.algorithm.value:<24} {trees.feature.size:7} {columns} {found / len(times):7.1%} {worst:9.1e}",
         worst,
     )
 
@@ -74,7 +75,9 @@ def main() -> None:
     given = parser.parse_args()
     candles = validate(pd.read_csv(given.series, index_col="timestamp", parse_dates=True))
     print(f"{given.series.stem}: {given.trees} trees or stages, milliseconds of processor time, p50 and p99")
-    print(f"{'':<24} {'nodes':>7} {'answer':>15} {'contributions':>15} {'flip':>15} {'flips':>7} {'largest':>9}")
+    print(
+        f"{'':<24} {'nodes':>7} {'answer':>15} {'contributions':>15} {'counterfactual':>15} {'found':>7} {'largest':>9}"
+    )
     failed = False
     for algorithm in Algorithm:
         text, worst = row(Recipe(algorithm=algorithm, trees=given.trees), candles, given.rows)

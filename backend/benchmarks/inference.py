@@ -17,12 +17,12 @@ from benchmarks.candles import PROJECT
 from engine.features import feature_matrix
 from engine.indicators import Array
 from engine.snapshot import market_frame
-from learning.apart import make_model_apart
-from learning.artefacts import Scorer, to_onnx
-from learning.examples import examples, rows_known
-from learning.making import make_model
-from learning.recipes import Algorithm, Recipe
-from learning.training import Model, fit
+from learning.training.examples import examples, rows_known
+from learning.training.fit import TrainedModel, fit
+from learning.training.process import train_in_process
+from learning.training.recipes import Algorithm, Recipe
+from learning.training.train import train_and_score
+from learning.trees.artefacts import Scorer, to_onnx
 
 TRAINED, ROWS, SINGLE = 5_000, 1_000_000, 20_000
 TARGET_P50, TARGET_P99, TARGET_RATIO = 100.0, 1000.0, 2.0
@@ -80,7 +80,7 @@ def compare(recipe: Recipe, candles: pd.DataFrame, rows: int, rounds: int) -> No
     print(f"  largest difference to scikit-learn: {difference(everything, model, matrix[:rows]):.1e}")
 
 
-def _single(scorer: Scorer, model: Model, matrix: Array) -> None:
+def _single(scorer: Scorer, model: TrainedModel, matrix: Array) -> None:
     one_by_one(scorer.probabilities, matrix[:500])
     p50, p99, busy = one_by_one(scorer.probabilities, matrix[:SINGLE])
     own50, own99, own_busy = one_by_one(model.library_probabilities, matrix[:300])
@@ -90,7 +90,7 @@ def _single(scorer: Scorer, model: Model, matrix: Array) -> None:
     print(f"    scikit-learn {own50:,.0f} / {own99:,.0f} ({own_busy:,.0f})")
 
 
-def _million(scorer: Scorer, model: Model, matrix: Array, rounds: int) -> None:
+def _million(scorer: Scorer, model: TrainedModel, matrix: Array, rounds: int) -> None:
     """Processor seconds, one thread each, in turns."""
     pairs = [
         (processor(scorer.probabilities, matrix), processor(model.library_probabilities, matrix)) for _ in range(rounds)
@@ -104,14 +104,14 @@ def _million(scorer: Scorer, model: Model, matrix: Array, rounds: int) -> None:
     )
 
 
-def difference(told: Array, model: Model, matrix: Array) -> float:
+def difference(told: Array, model: TrainedModel, matrix: Array) -> float:
     some = slice(0, 100_000)
     return float(np.abs(told[some] - model.library_probabilities(matrix[some])).max())
 
 
 def beside_training(candles: pd.DataFrame) -> None:
     """How late answers at a steady beat come while nothing is trained, a child trains, and a thread does."""
-    made = make_model(Recipe(), candles.tail(1500))
+    made = train_and_score(Recipe(), candles.tail(1500))
     scorer, calibration = Scorer.load(made.artefact), made.calibration
     matrix = drawn(_complete(feature_matrix(market_frame(candles), made.recipe.form)), 1)
 
@@ -121,8 +121,8 @@ def beside_training(candles: pd.DataFrame) -> None:
     print("\nanswers at a beat of 5 ms, how late they were done, ms p50 / p99 / most:")
     for name, train in (
         ("nothing is trained", lambda: sleep(8)),
-        ("trained in a child (as Photon does)", lambda: make_model_apart(Recipe(), candles)),
-        ("trained in a thread of the process", lambda: make_model(Recipe(), candles)),
+        ("trained in a child (as Photon does)", lambda: train_in_process(Recipe(), candles)),
+        ("trained in a thread of the process", lambda: train_and_score(Recipe(), candles)),
     ):
         late = np.array(_beats(answer, train)) * 1e3
         p50, p99 = np.median(late), np.quantile(late, 0.99)

@@ -38,12 +38,12 @@ class Known:
 
     says: Says
 
-    def answer(self, snapshot: Snapshot, name: str) -> Any:
-        from learning.serving import Answer
+    def predict(self, snapshot: Snapshot, name: str) -> Any:
+        from learning.registry.serving import Prediction
 
         probabilities = np.full(3, (1.0 - SURE) / 2)
         probabilities[self.says(snapshot)] = SURE
-        return Answer(probabilities, "random_forest", "known", dict.fromkeys(FEATURES, 0.0))
+        return Prediction(probabilities, "random_forest", "known", dict.fromkeys(FEATURES, 0.0))
 
 
 def minute_of(snapshot: Snapshot) -> int:

@@ -3,8 +3,8 @@
     python benchmarks/promotion.py [--histories 500] [--candles 4000]
 
 Run it from backend/. Every history is a market of its own with a champion and a challenger in shadow; the rule that
-runs on the platform (`learning.promotion`) is asked after every candle, on the labels that have closed by then, and the
-first yes counts. Beside it stands what is usually done: a t-test on all snapshots that is repeated
+runs on the platform (`learning.promotion.e_values`) is asked after every candle, on the labels that have closed by
+then, and the first yes counts. Beside it stands what is usually done: a t-test on all snapshots that is repeated
 until it is significant at 5 %, and one that is asked once, at the end.
 """
 
@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.forecasters import HORIZON, NOISE_LASTS, Array, forecaster, world
 from engine.labels import UNKNOWN
-from learning.promotion import apart, bounded, first_won
-from learning.walk_score import wilson
+from learning.promotion.e_values import first_above, floored, non_overlapping
+from learning.scores.walk_score import wilson
 
 SIGNIFICANT = 1.645
 FIRST_TEST = 30
@@ -63,8 +63,8 @@ def history(case: Case, candles: int, seed: int) -> History:
         forecaster(noise, case.lasts).answers(market, 2 * seed + 1_000_000 + which)[known]
         for which, noise in enumerate((case.champion, case.challenger))
     )
-    gains = np.log(bounded(challenger) / bounded(champion))[np.arange(truth.size), truth]
-    won = first_won(champion, challenger, truth, known, HORIZON)
+    gains = np.log(floored(challenger) / floored(champion))[np.arange(truth.size), truth]
+    won = first_above(champion, challenger, truth, known, HORIZON)
     return History(float(gains.mean()), None if won is None else int(known[won]) + HORIZON, *_t_tests(gains))
 
 
@@ -73,8 +73,8 @@ def _t_tests(gains: Array) -> tuple[bool, bool]:
     count = np.arange(1, gains.size + 1)
     mean, square = np.cumsum(gains) / count, np.cumsum(gains * gains) / count
     t = mean / np.sqrt(np.maximum(square - mean * mean, 1e-30) / count)
-    apart_ = gains[apart(np.arange(gains.size), HORIZON)]
-    end = float(apart_.mean() / (apart_.std(ddof=1) / sqrt(apart_.size)))
+    counted = gains[non_overlapping(np.arange(gains.size), HORIZON)]
+    end = float(counted.mean() / (counted.std(ddof=1) / sqrt(counted.size)))
     return bool((t[FIRST_TEST:] > SIGNIFICANT).any()), end > SIGNIFICANT
 
 

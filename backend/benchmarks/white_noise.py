@@ -22,11 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.random_walk import fair_candles
 from engine.snapshot import market_frame
 from engine.validation import Rows
-from learning.examples import Examples, examples
-from learning.held_out import hold_out
-from learning.measures import Answers, Interval, Resampling, measures
-from learning.recipes import Recipe
-from learning.training import fit
+from learning.scores.measures import Interval, Predictions, Resampling, measures
+from learning.training.examples import Examples, examples
+from learning.training.fit import fit
+from learning.training.held_out import hold_out
+from learning.training.recipes import Recipe
 
 RECIPE = Recipe(horizon=20, threshold=0.02, trees=50)
 
@@ -42,24 +42,24 @@ class Found:
 def foretold(seed: int, candles: int, recipe: Recipe = RECIPE) -> Found:
     known = examples(recipe, market_frame(fair_candles(candles, seed)))
     held = hold_out(recipe, known)
-    return Found(_auc(shuffled(recipe, known, seed), recipe, seed), _auc(held.raw_answers(), recipe, seed))
+    return Found(_auc(shuffled(recipe, known, seed), recipe, seed), _auc(held.predictions(held.raw), recipe, seed))
 
 
-def shuffled(recipe: Recipe, known: Examples, seed: int) -> Answers:
+def shuffled(recipe: Recipe, known: Examples, seed: int) -> Predictions:
     """Five folds of rows drawn at random, as `KFold(shuffle=True)` draws them, answered by the same model."""
     usable = np.flatnonzero(known.complete & (known.labels.values >= 0))
     tests = [np.sort(part) for part in np.array_split(np.random.default_rng(seed).permutation(usable), recipe.folds)]
     said = np.vstack([_answered(recipe, known, np.setdiff1d(usable, test), test) for test in tests])
     fold = np.repeat(np.arange(recipe.folds), [test.size for test in tests])
     rows = np.concatenate(tests)
-    return Answers.likeliest(rows, said, known.labels.values[rows], fold)
+    return Predictions.most_probable(rows, said, known.labels.values[rows], fold)
 
 
 def _answered(recipe: Recipe, known: Examples, train: Rows, test: Rows) -> np.ndarray:
     return fit(recipe, known.matrix[train], known.labels.values[train]).probabilities(known.matrix[test])
 
 
-def _auc(answers: Answers, recipe: Recipe, seed: int) -> Interval:
+def _auc(answers: Predictions, recipe: Recipe, seed: int) -> Interval:
     found = measures(answers, Resampling(answers.fold, recipe.horizon, seed)).auc
     assert found is not None, "a walk of three classes"
     return found

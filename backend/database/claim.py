@@ -32,7 +32,7 @@ def claim_statement(
 
     `is_due` leaves out messages that are to be tried later, `in_turn` those whose market has others ahead of them.
     """
-    waiting, parameters = ["recipient = %s"], [recipient]
+    waiting, parameters = ["recipient = %s"], list[Any]([recipient])
     if is_due:
         waiting.append("available_at <= %s")
         parameters.append(connection.ops.adapt_datetimefield_value(now))

@@ -1,7 +1,7 @@
 """The 14 inputs of a model: one definition for training and for serving, for one row and for a million.
 
 Only additions, subtractions, multiplications and divisions are used: they give the same bits for an array of any
-length, which the vectorised logarithms and exponentials of numpy do not promise.
+length, which numpy does not guarantee for logarithms and exponentials.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ FEATURES = (
 )
 
 FEATURE_VERSION = 1
-"""Raised with every change of a definition here, in `indicators` or in `analysis`: older models must not see it."""
+"""Raised with every change of a definition here, in `indicators` or in `analysis`: older models are then refused."""
 
 
 class FeatureForm(StrEnum):
@@ -57,7 +57,7 @@ def _features(columns: Mapping[str, Array], form: FeatureForm) -> Array:
     if form is FeatureForm.STATIONARY:
         columns = {**columns, **_scale_free(columns)}
     matrix = np.column_stack([columns[name] for name in FEATURES])
-    # A row is complete or it is not there: some slots warm up sooner than sma50, which the snapshot waits for.
+    # Rows are complete or NaN: some features warm up before sma50, which the snapshot needs.
     matrix[np.isnan(columns["sma50"])] = np.nan
     return matrix
 
@@ -68,7 +68,7 @@ def _scale_free(columns: Mapping[str, Array]) -> dict[str, Array]:
     return {
         "close": close / columns["sma50"] - 1.0,
         "volume": _ratio(columns["volume"], columns["volume_mean20"], otherwise=1.0) - 1.0,
-        # Change times close stands for the move in price: about (close - previous close).
+        # Change times close is about (close - previous close).
         "price_change": _ratio(change * close, volatility, otherwise=0.0),
         "sma10": close / columns["sma10"] - 1.0,
         "sma20": close / columns["sma20"] - 1.0,

@@ -1,4 +1,4 @@
-"""What a model learns to foretell: SELL, HOLD or BUY from the move that followed, with the span each label looks at."""
+"""Labels: SELL, HOLD or BUY from the following price move, with the last candle that each label uses."""
 
 from dataclasses import dataclass
 
@@ -13,17 +13,18 @@ UNKNOWN = -1
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """`values[i]` is an Action, or UNKNOWN; it looks at the candles i + 1 to `ends[i]`, both included."""
+    """`values[i]` is an Action, or UNKNOWN; it depends on the candles i + 1 to `ends[i]`, both included."""
 
     values: npt.NDArray[np.int8]
     ends: npt.NDArray[np.int64]
 
 
 def forward_labels(close: Array, horizon: int, threshold: float | Array) -> Labels:
-    """BUY where the close rises by more than the threshold over the next `horizon` candles, SELL where it falls so.
+    """BUY where the close rises by more than the threshold over the next `horizon` candles, SELL where it falls by
+    more.
 
     The threshold is a fraction of the price (0.005 is 0.5 %), one for all rows or one for each. The last `horizon`
-    rows are UNKNOWN: their future has not happened yet.
+    rows are UNKNOWN.
     """
     if horizon < 1:
         raise ValueError("a label looks at least one candle ahead")

@@ -1,4 +1,4 @@
-"""Why a decision is what it is: what each feature contributed, the rule that fired, and what would have changed it."""
+"""Explanations of decisions: contributions of the features, the rule that applied, and a counterfactual."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,24 +15,24 @@ from engine.orders import NO_DECISION, Action
 
 DRIVERS = 3
 SMALLEST_DRIVER = 0.005
-"""What contributes less is not worth a word."""
+"""Smaller contributions are left out of the text."""
 
 
 class RuleCode(StrEnum):
     REACHED = "reached_threshold"
-    """BUY or SELL is likelier than both others and reaches the threshold."""
+    """BUY or SELL is the most probable class and reaches the threshold."""
 
     BELOW = "below_threshold"
-    """BUY or SELL is the likeliest, but does not reach the threshold."""
+    """BUY or SELL is the most probable class, but does not reach the threshold."""
 
     HOLD = "hold_is_likeliest"
     TIED = "tied"
-    """No class is likelier than both others."""
+    """Two or three classes are equally probable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Which comparison made the action, at which threshold."""
+    """The comparison that determined the action, and its threshold."""
 
     code: RuleCode
     threshold: float
@@ -43,10 +43,11 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Flip:
-    """The feature `name` at `value` instead of `was`, all else the same, makes it `action`.
+class Counterfactual:
+    """With `value` instead of `was` for the feature `name`, and all else equal, the action is `action`.
 
-    `distance` counts usual changes of the feature, so that those of different features can be compared.
+    `distance` is in usual changes of the feature, which makes features comparable; `probabilities` (3,) are those after
+    the change.
     """
 
     name: str
@@ -58,9 +59,9 @@ class Flip:
 
 
 class Reasons(Protocol):
-    """Of one answer: `base` (3,) and `contributions` (14, 3) add up to the probabilities `raw` (3,).
+    """The reasons for one prediction: `base` (3,) and `contributions` (14, 3) add up to `raw` (3,).
 
-    The probabilities that a decision is made on are calibrated, and stand in the answer.
+    `raw` are the probabilities before calibration; decisions use the calibrated ones of the prediction.
     """
 
     @property
@@ -72,7 +73,7 @@ class Reasons(Protocol):
     @property
     def contributions(self) -> Array: ...
 
-    def flip(self, threshold: float) -> Flip | None:
+    def counterfactual(self, threshold: float) -> Counterfactual | None:
         """The smallest change of one feature that changes the action at a threshold; None where no single one does."""
 
 
@@ -96,9 +97,9 @@ def _rule(sell: float, hold: float, buy: float, threshold: float) -> Rule:
 
 
 def rule_of(probabilities: Array, threshold: float) -> Rule:
-    """The rule of `choose` that fired on (SELL, HOLD, BUY). Raises ValueError for NaN: nothing was decided."""
+    """The rule of `choose` that applied to (SELL, HOLD, BUY). Raises ValueError for NaN: there is no decision."""
     if action_of(probabilities, threshold) == NO_DECISION:
-        raise ValueError("no rule fires where the model has no answer")
+        raise ValueError("no rule applies without a prediction")
     sell, hold, buy = probabilities.tolist()
     return _rule(sell, hold, buy, threshold)
 
@@ -110,7 +111,7 @@ def action_of(probabilities: Array, threshold: float) -> int:
 
 
 def drivers(contributions: Array) -> list[tuple[str, float]]:
-    """The features that moved one class (14,) the most, either way, largest first."""
+    """The features with the largest contributions (14,) to one class, by absolute value."""
     order = np.argsort(-np.abs(contributions), kind="stable")[:DRIVERS].tolist()
     return [
         (FEATURES[place], float(contributions[place]))
@@ -119,43 +120,47 @@ def drivers(contributions: Array) -> list[tuple[str, float]]:
     ]
 
 
-def spoken(action: Action, reasons: Reasons, flip: Flip | None) -> str:
-    """What drove a decision, in words that follow those of `decide.reasoning`."""
-    told = [f"{name} ({share:+.2f})" for name, share in drivers(reasons.contributions[:, action])]
-    text = f". Driven by {', '.join(told)}" if told else ""
-    if flip is not None:
-        text += f". {flip.action.name} if {flip.name} were {flip.value:.4g} instead of {flip.was:.4g}"
+def reason_text(action: Action, reasons: Reasons, change: Counterfactual | None) -> str:
+    """The main contributions and the counterfactual, to be appended to the text of `decide.reasoning`."""
+    largest = [f"{name} ({share:+.2f})" for name, share in drivers(reasons.contributions[:, action])]
+    text = f". Driven by {', '.join(largest)}" if largest else ""
+    if change is not None:
+        text += f". {change.action.name} if {change.name} were {change.value:.4g} instead of {change.was:.4g}"
     return text
 
 
 def explanation(
-    probabilities: Array, features: Mapping[str, float], reasons: Reasons | None, rule: Rule, flip: Flip | None
+    probabilities: Array,
+    features: Mapping[str, float],
+    reasons: Reasons | None,
+    rule: Rule,
+    change: Counterfactual | None,
 ) -> dict[str, Any]:
-    """Everything about one decision as JSON. `contributions` are those to the action taken, by feature."""
+    """The explanation of a decision as JSON. `contributions` are those to the chosen action, by feature."""
     known: dict[str, Any] = {"probabilities": named(probabilities), "features": features}
     if reasons is None:
         return {**known, "explanation": {"rule": rule.as_json()}}
     chosen = reasons.contributions[:, action_of(probabilities, rule.threshold)]
     known["contributions"] = dict(zip(FEATURES, chosen.tolist(), strict=True))
-    return {**known, "explanation": _in_full(reasons, rule, flip)}
+    return {**known, "explanation": _in_full(reasons, rule, change)}
 
 
-def _in_full(reasons: Reasons, rule: Rule, flip: Flip | None) -> dict[str, Any]:
-    """`contributions` to each class are lists in the order of FEATURES, which add up with `base` to what is raw."""
+def _in_full(reasons: Reasons, rule: Rule, change: Counterfactual | None) -> dict[str, Any]:
+    """`contributions` to each class are lists in the order of FEATURES."""
     return {
         "raw_probabilities": named(reasons.raw),
         "base": named(reasons.base),
         "contributions": {action.name: reasons.contributions[:, action].tolist() for action in Action},
         "rule": rule.as_json(),
-        "flip": None
-        if flip is None
+        "counterfactual": None
+        if change is None
         else {
-            "feature": flip.name,
-            "from": flip.was,
-            "to": flip.value,
-            "distance": flip.distance,
-            "decision": flip.action.name,
-            "probabilities": named(flip.probabilities),
+            "feature": change.name,
+            "from": change.was,
+            "to": change.value,
+            "distance": change.distance,
+            "decision": change.action.name,
+            "probabilities": named(change.probabilities),
         },
     }
 

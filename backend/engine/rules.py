@@ -1,8 +1,8 @@
-"""Three rules of thumb that stand in where no model can answer: trend, RSI and MACD.
+"""The rule-based fallback where no model can be used: trend, RSI and MACD.
 
-Each has a score from -1 (sell) to 1 (buy) and a weight. From a start at HOLD, a score moves its weight towards BUY or
-SELL, so the scores are the contributions, and no BUY or SELL reaches one half unless two rules agree. They are not
-claimed to foretell anything.
+Each has a score from -1 (sell) to 1 (buy) and a weight. Starting at HOLD, a score moves its weight towards BUY or SELL,
+so that the scores are the contributions, and BUY or SELL reaches one half only if two rules agree. The rules have no
+proven skill.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from engine.decide import choose
 from engine.features import FEATURES
 from engine.indicators import Array
 from engine.orders import Action
-from engine.reasons import Flip, action_of
+from engine.reasons import Counterfactual, action_of
 
 MODEL_TYPE = "rule_based"
 VERSION = "rules-1"
@@ -22,10 +22,10 @@ VERSION = "rules-1"
 TREND_WEIGHT, RSI_WEIGHT, MACD_WEIGHT = 0.4, 0.3, 0.3
 
 RSI_REACH = 20.0
-"""RSI 50 says nothing, 30 all for a BUY and 70 all for a SELL."""
+"""RSI 50 scores 0, 30 scores 1 (BUY) and 70 scores -1 (SELL)."""
 
 MACD_REACH = 0.2
-"""A MACD histogram of a fifth of the 20-candle volatility says all it can."""
+"""A MACD histogram of a fifth of the 20-candle volatility has the full score."""
 
 TREND, STRENGTH, RSI, MACD, VOLATILITY = (
     FEATURES.index(name) for name in ("trend", "strength", "rsi14", "macd_hist", "volatility")
@@ -60,7 +60,7 @@ def probabilities(matrix: Array) -> Array:
 
 @dataclass(frozen=True)
 class RuleReasons:
-    """Why the rules answered a row (14,) as they did (`engine.reasons.Reasons`)."""
+    """The reasons for the rules' prediction of a row (14,) (`engine.reasons.Reasons`)."""
 
     vector: Array
 
@@ -83,18 +83,18 @@ class RuleReasons:
         found[places, Action.HOLD] = -np.abs(weighted)
         return found
 
-    def flip(self, threshold: float) -> Flip | None:
-        """Searched on a grid of values that each feature can take."""
+    def counterfactual(self, threshold: float) -> Counterfactual | None:
+        """Found by a search over a grid of values of each feature."""
         now = action_of(self.raw, threshold)
         found = [
-            flip
+            change
             for place, values, usual in self._changes()
-            if (flip := self._nearest(place, values, usual, now, threshold)) is not None
+            if (change := self._nearest(place, values, usual, now, threshold)) is not None
         ]
-        return min(found, key=lambda flip: flip.distance, default=None)
+        return min(found, key=lambda change: change.distance, default=None)
 
     def _changes(self) -> list[tuple[int, Array, float]]:
-        """Feature, the values that it can take, and the size of a usual change."""
+        """Feature, its possible values, and the size of a usual change."""
         reach = MACD_REACH * float(self.vector[VOLATILITY])
         return [
             (TREND, np.array([-1.0, 0.0, 1.0]), 1.0),
@@ -103,15 +103,15 @@ class RuleReasons:
             *([(MACD, np.linspace(-reach, reach, GRID), reach)] if reach > 0 else []),
         ]
 
-    def _nearest(self, place: int, values: Array, usual: float, now: int, threshold: float) -> Flip | None:
+    def _nearest(self, place: int, values: Array, usual: float, now: int, threshold: float) -> Counterfactual | None:
         was = float(self.vector[place])
         changed = np.tile(self.vector, (values.size, 1))
         changed[:, place] = values
-        answers = probabilities(changed)
-        actions, _ = choose(answers, threshold)
-        turned = np.flatnonzero(actions != now)
-        if not turned.size:
+        outcomes = probabilities(changed)
+        actions, _ = choose(outcomes, threshold)
+        changing = np.flatnonzero(actions != now)
+        if not changing.size:
             return None
-        nearest = turned[np.argmin(np.abs(values[turned] - was))]
+        nearest = changing[np.argmin(np.abs(values[changing] - was))]
         value, action = float(values[nearest]), Action(int(actions[nearest]))
-        return Flip(FEATURES[place], was, value, abs(value - was) / usual, action, answers[nearest])
+        return Counterfactual(FEATURES[place], was, value, abs(value - was) / usual, action, outcomes[nearest])

@@ -1,4 +1,4 @@
-"""Splits that keep the future out of the past: ordered in time, purged and embargoed.
+"""Train and test splits without look-ahead: ordered in time, purged and embargoed.
 
 Source: Marcos Lopez de Prado, Advances in Financial Machine Learning, 2018, chapter 7.
 """
@@ -22,10 +22,9 @@ class Fold:
 
 
 def trainable_rows(labels: Labels, complete: npt.NDArray[np.bool_], at: int, embargo: int = 0) -> Rows:
-    """The rows that may train a model that is first used at the close of candle `at`.
+    """The rows that may train a model first used at the close of candle `at`.
 
-    Their features are complete, and the last candle their label looks at closed `embargo` candles before `at`, or,
-    without an embargo, together with it at the latest.
+    Their features are complete, and the last candle of their label closed at least `embargo` candles before `at`.
     """
     rows: Rows = np.arange(min(at + 1, labels.values.size), dtype=np.int64)
     known = complete[rows] & (labels.values[rows] != UNKNOWN) & (labels.ends[rows] <= at - embargo)
@@ -34,10 +33,10 @@ def trainable_rows(labels: Labels, complete: npt.NDArray[np.bool_], at: int, emb
 
 
 def walk_forward(labels: Labels, complete: npt.NDArray[np.bool_], folds: int, embargo: int = 0) -> list[Fold]:
-    """Up to `folds` tests of equal size, each after the rows it is trained on; the first part only trains.
+    """Up to `folds` tests of equal size, each after its training rows; the first part is for training only.
 
-    A training row whose label looks into the test, or into the `embargo` candles before it, is left out (purged).
-    Folds that would have nothing to train or to test on are left out as well.
+    Training rows whose label reaches into the test, or into the `embargo` candles before it, are purged. Folds without
+    training or test rows are left out.
     """
     if folds < 1:
         raise ValueError("a walk-forward needs at least one fold")

@@ -7,7 +7,7 @@ from web.facts import ReadOnlyAdmin, link, pretty
 
 @admin.register(ModelVersion)
 class ModelVersionAdmin(ReadOnlyAdmin):
-    """What models were made of, how good they were, and which of them decide."""
+    """Models with their recipes, scores and status."""
 
     list_display = (
         "id",
@@ -26,32 +26,32 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     search_fields = ("=symbol__symbol", "^content_hash", "name")
     date_hierarchy = "created_at"
     exclude = ("recipe", "scores", "features", "profile", "calibration")
-    readonly_fields = ("made_of", "saw", "scored", "calibrated")
+    readonly_fields = ("recipe_text", "features_text", "scores_text", "calibration_text")
 
     @admin.display(description="hash")
     def short_hash(self, version: ModelVersion) -> str:
         return version.content_hash[:8]
 
     @admin.display(description="recipe")
-    def made_of(self, version: ModelVersion) -> str:
+    def recipe_text(self, version: ModelVersion) -> str:
         return pretty(version.recipe)
 
     @admin.display(description="features")
-    def saw(self, version: ModelVersion) -> str:
+    def features_text(self, version: ModelVersion) -> str:
         return pretty(version.features)
 
     @admin.display(description="scores")
-    def scored(self, version: ModelVersion) -> str:
+    def scores_text(self, version: ModelVersion) -> str:
         return pretty(version.scores)
 
     @admin.display(description="calibration")
-    def calibrated(self, version: ModelVersion) -> str:
+    def calibration_text(self, version: ModelVersion) -> str:
         return pretty(version.calibration)
 
 
 @admin.register(Promotion)
 class PromotionAdmin(ReadOnlyAdmin):
-    """Every change of champion, and why."""
+    """Changes of champion with their reasons."""
 
     list_display = ("id", "created_at", "kind", "symbol", "interval", "name", "version", "replaced", "reason")
     list_filter = ("kind", "interval")
@@ -62,7 +62,7 @@ class PromotionAdmin(ReadOnlyAdmin):
 
 @admin.register(TrainingTask)
 class TrainingTaskAdmin(ReadOnlyAdmin):
-    """What users asked for, and what came of it."""
+    """Training requests and their results."""
 
     list_display = ("id", "requested_at", "user", "symbol", "interval", "name", "started_at", "finished_at", "error")
     list_select_related = ("user", "symbol")
@@ -72,34 +72,50 @@ class TrainingTaskAdmin(ReadOnlyAdmin):
 
 @admin.register(ShadowAnswer)
 class ShadowAnswerAdmin(ReadOnlyAdmin):
-    """What champion and challenger said of each candle, and what it became. No order was ever made of it."""
+    """Shadow predictions of champion and challenger for each candle, and its label. They never cause orders."""
 
-    list_display = ("id", "open_time", "tenure", "champion_said", "challenger_said", "challenged_by", "became")
+    list_display = (
+        "id",
+        "open_time",
+        "tenure",
+        "champion_probabilities",
+        "challenger_probabilities",
+        "challenged_by",
+        "label",
+    )
     list_select_related = ("tenure__symbol", "challenged_by__symbol")
     search_fields = ("=tenure__symbol__symbol", "=tenure__name")
-    # Not the foreign keys themselves: the page links to what they name.
-    fields = ("open_time", "of", "champion_said", "against", "challenger_said", "became", "created_at")
+    # Links instead of the foreign keys.
+    fields = (
+        "open_time",
+        "tenure_link",
+        "champion_probabilities",
+        "challenger_link",
+        "challenger_probabilities",
+        "label",
+        "created_at",
+    )
     readonly_fields = fields
 
     @admin.display(description="tenure")
-    def of(self, answer: ShadowAnswer) -> str | None:
-        return link(answer.tenure)
+    def tenure_link(self, row: ShadowAnswer) -> str | None:
+        return link(row.tenure)
 
     @admin.display(description="challenged by")
-    def against(self, answer: ShadowAnswer) -> str | None:
-        return link(answer.challenged_by)
+    def challenger_link(self, row: ShadowAnswer) -> str | None:
+        return link(row.challenged_by)
 
     @admin.display(description="champion: SELL / HOLD / BUY")
-    def champion_said(self, answer: ShadowAnswer) -> str | None:
-        return _shares(answer.champion)
+    def champion_probabilities(self, row: ShadowAnswer) -> str | None:
+        return _shares(row.champion)
 
     @admin.display(description="challenger: SELL / HOLD / BUY")
-    def challenger_said(self, answer: ShadowAnswer) -> str | None:
-        return _shares(answer.challenger)
+    def challenger_probabilities(self, row: ShadowAnswer) -> str | None:
+        return _shares(row.challenger)
 
-    @admin.display(description="became", ordering="truth")
-    def became(self, answer: ShadowAnswer) -> str | None:
-        return None if answer.truth is None else Action(answer.truth).name
+    @admin.display(description="label", ordering="truth")
+    def label(self, row: ShadowAnswer) -> str | None:
+        return None if row.truth is None else Action(row.truth).name
 
 
 def _shares(probabilities: list[float] | None) -> str | None:

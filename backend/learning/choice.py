@@ -1,4 +1,4 @@
-"""Which model is meant. No numpy is loaded here: every start of the site reads this."""
+"""Model names. This module must not import numpy: every start of the site loads it."""
 
 import re
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ NAME = re.compile(r"(?P<algorithm>[a-z_]+)(:h(?P<horizon>[0-9]{1,9}))?(:w(?P<win
 
 
 class RecipeError(ValueError):
-    """A recipe that no model can be made from."""
+    """Invalid parameters of a model."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """What a user chooses of a recipe. As text it is the name of a model: `random_forest`, `random_forest:h10:w500`."""
+    """The part of a recipe that users choose; as text a model name: `random_forest`, `random_forest:h10:w500`."""
 
     algorithm: str
     horizon: int = DEFAULT_HORIZON
@@ -25,7 +25,7 @@ class ModelChoice:
 
     @classmethod
     def named(cls, name: str) -> "ModelChoice":
-        """Raises RecipeError for what is not the text of a choice."""
+        """The inverse of `str`. Raises RecipeError."""
         if not (found := NAME.fullmatch(name)):
             raise RecipeError(f"{name!r} is not the name of a model")
         horizon, window = found["horizon"], found["window"]

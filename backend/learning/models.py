@@ -10,18 +10,18 @@ from market.models import Symbol
 
 
 class ModelVersion(models.Model):
-    """A trained model: what it was made of, what it was worth out of sample, and whether it decides.
+    """A trained model: its recipe and data, its out-of-sample scores, and its status.
 
-    `content_hash` is that of everything its answers depend on (`learning.content.content_hash`); the trees themselves
-    are in ModelArtefact, so that a list does not read them. A version never changes but for its status.
+    `content_hash` is that of everything its probabilities depend on (`learning.registry.stored`); the trees
+    themselves are in ModelArtefact, so that a list does not read them. Only the status of a version changes.
     """
 
     class Status(models.TextChoices):
         CHAMPION = "champion"
-        """Decides. There is one for a name in a market."""
+        """Used for decisions. One for each name in a market."""
 
         CHALLENGER = "challenger"
-        """Has to earn it; decides nothing."""
+        """Predicts in shadow; not used for decisions."""
 
         RETIRED = "retired"
 
@@ -32,7 +32,7 @@ class ModelVersion(models.Model):
     algorithm = models.CharField(max_length=30)
     recipe = models.JSONField()
     features = models.JSONField(default=dict)
-    # learning.drift.Profile: what the features of the training rows looked like
+    # learning.scores.drift.Profile: the distribution of the features in the training rows
     profile = models.JSONField(default=dict)
     first_time = models.DateTimeField()
     last_time = models.DateTimeField()
@@ -49,7 +49,7 @@ class ModelVersion(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["symbol", "interval", "algorithm", "-id"], name="learning_model_newest"),
-            # The versions of a name in a market (learning.selectors).
+            # The versions of a name in a market (learning.registry.selectors).
             models.Index(fields=["symbol", "interval", "name", "-id"], name="learning_model_named"),
         ]
         constraints = [
@@ -69,17 +69,9 @@ class ModelVersion(models.Model):
     def __str__(self) -> str:
         return f"{self.algorithm} {self.symbol} {self.interval} {self.content_hash[:8]}"
 
-    @property
-    def choice(self) -> ModelChoice:
-        return ModelChoice.named(self.name)
-
-    @property
-    def seed(self) -> int | None:
-        return self.recipe.get("seed")
-
 
 class ModelArtefact(models.Model):
-    """The trees of a version as ONNX, compressed. In the database, because workers on several machines share that."""
+    """The trees of a version as compressed ONNX, in the database that all workers share."""
 
     version = models.OneToOneField(ModelVersion, on_delete=models.CASCADE, primary_key=True, related_name="artefact")
     content = models.BinaryField()
@@ -88,20 +80,21 @@ class ModelArtefact(models.Model):
         return f"artefact of version {self.version_id}"
 
 
-class Promotion(models.Model):
-    """A change of champion, and why. `version` is who decides from then on; null: nobody."""
+class PromotionKind(models.TextChoices):
+    FIRST = "first"
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
 
-    class Kind(models.TextChoices):
-        FIRST = "first"
-        PROMOTED = "promoted"
-        ROLLED_BACK = "rolled_back"
+
+class Promotion(models.Model):
+    """A change of champion with its reason. `version` is the new champion; null where there is none."""
 
     symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="promotions")
     interval = models.CharField(max_length=3)
     name = models.CharField(max_length=60)
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="promotions")
     replaced = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
-    kind = models.CharField(max_length=12, choices=Kind)
+    kind = models.CharField(max_length=12, choices=PromotionKind)
     reason = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -115,7 +108,7 @@ class Promotion(models.Model):
 
 
 class TrainingTask(models.Model):
-    """A training that somebody asked for. Who asks only writes it down; a process that trains takes it from here."""
+    """A training that a user requested; a training process claims it."""
 
     task_id = models.UUIDField(unique=True)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="trainings")
@@ -130,7 +123,7 @@ class TrainingTask(models.Model):
 
     class Meta:
         indexes = [
-            # The trainings that wait (learning.selectors.waiting_trainings).
+            # Unfinished trainings (learning.registry.selectors.waiting_trainings).
             models.Index(fields=["id"], condition=Q(finished_at=None), name="learning_training_waits"),
         ]
 
@@ -149,9 +142,9 @@ class TrainingTask(models.Model):
 
 
 class ShadowAnswer(models.Model):
-    """What the champion and a challenger said about one candle, and the label that followed (null while it is open).
+    """The probabilities of champion and challenger for one candle, and its label `truth` (null while it is open).
 
-    Probabilities of SELL, HOLD and BUY. Rows of one tenure are compared; a champion that comes back begins a new one.
+    In the order SELL, HOLD, BUY. Rows of one tenure are compared; every change of champion begins a new tenure.
     """
 
     tenure = models.ForeignKey(Promotion, on_delete=models.PROTECT, related_name="shadow_answers")

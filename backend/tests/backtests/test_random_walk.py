@@ -14,8 +14,8 @@ from backtests.runner import Forecast, Result
 from backtests.series import Series
 from engine.labels import forward_labels
 from engine.orders import Action
-from learning.calibration import Method
-from learning.recipes import Recipe
+from learning.training.calibration import Method
+from learning.training.recipes import Recipe
 from tests.backtests.runs import result
 from tests.markets import made_candles
 

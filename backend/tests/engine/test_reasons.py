@@ -5,7 +5,7 @@ import pytest
 
 from engine.features import FEATURES
 from engine.orders import Action
-from engine.reasons import Flip, RuleCode, drivers, explanation, rule_of, spoken
+from engine.reasons import Counterfactual, RuleCode, drivers, explanation, reason_text, rule_of
 from engine.rules import RuleReasons
 from tests.engine.test_rules import row
 
@@ -29,7 +29,7 @@ def test_it_names_the_rule_that_fired(
 
 
 def test_no_rule_fires_without_an_answer() -> None:
-    with pytest.raises(ValueError, match="no rule fires"):
+    with pytest.raises(ValueError, match="no rule applies"):
         rule_of(np.array([np.nan, 0.5, 0.5]), 0.5)
 
 
@@ -41,18 +41,18 @@ def test_the_drivers_are_those_that_moved_the_class_most_either_way() -> None:
 
 def test_it_says_what_drove_the_decision_and_what_would_change_it() -> None:
     why = RuleReasons(row(trend=1.0, strength=0.5, macd=0.8))
-    flip = why.flip(0.5)
-    assert flip is not None
-    assert spoken(Action.BUY, why, flip) == (
+    counterfactual = why.counterfactual(0.5)
+    assert counterfactual is not None
+    assert reason_text(Action.BUY, why, counterfactual) == (
         ". Driven by macd_hist (+0.24), trend (+0.20), strength (+0.10). HOLD if macd_hist were 0.66 instead of 0.8"
     )
-    assert spoken(Action.BUY, RuleReasons(row()), None) == ""
+    assert reason_text(Action.BUY, RuleReasons(row()), None) == ""
 
 
 def test_an_explanation_is_plain_json() -> None:
     why = RuleReasons(row(trend=1.0, strength=1.0, macd=1.0))
-    flip = Flip("rsi14", 50.0, 70.5, 1.025, Action.HOLD, np.array([0.3, 0.4, 0.3]))
-    found = explanation(why.raw, dict.fromkeys(FEATURES, 0.0), why, rule_of(why.raw, 0.5), flip)
+    counterfactual = Counterfactual("rsi14", 50.0, 70.5, 1.025, Action.HOLD, np.array([0.3, 0.4, 0.3]))
+    found = explanation(why.raw, dict.fromkeys(FEATURES, 0.0), why, rule_of(why.raw, 0.5), counterfactual)
     assert json.loads(json.dumps(found)) == found
     full = found["explanation"]
     assert found["contributions"] == dict(zip(FEATURES, full["contributions"]["BUY"], strict=True))
@@ -61,8 +61,8 @@ def test_an_explanation_is_plain_json() -> None:
         "threshold": 0.5,
         "text": "BUY (0.7000) is the likeliest and reaches the threshold of 0.5",
     }
-    assert full["flip"]["feature"] == "rsi14"
-    assert full["flip"]["decision"] == "HOLD"
+    assert full["counterfactual"]["feature"] == "rsi14"
+    assert full["counterfactual"]["decision"] == "HOLD"
     for name in ("SELL", "HOLD", "BUY"):
         total = full["base"][name] + sum(full["contributions"][name])
         assert total == pytest.approx(full["raw_probabilities"][name], abs=1e-9)

@@ -54,11 +54,11 @@ def test_the_scores_are_probabilities_and_their_own_contributions(vector: Array)
 
 @given(rows, st.sampled_from([0.0, 0.3, 0.5]))
 def test_the_stated_flip_flips_the_rules(vector: Array, threshold: float) -> None:
-    now, flip = action_of(answer(vector), threshold), rules.RuleReasons(vector).flip(threshold)
-    if flip is not None:
+    now, counterfactual = action_of(answer(vector), threshold), rules.RuleReasons(vector).counterfactual(threshold)
+    if counterfactual is not None:
         changed = vector.copy()
-        changed[FEATURES.index(flip.name)] = flip.value
-        assert action_of(answer(changed), threshold) == flip.action != now
+        changed[FEATURES.index(counterfactual.name)] = counterfactual.value
+        assert action_of(answer(changed), threshold) == counterfactual.action != now
 
 
 @given(rows)
@@ -82,7 +82,7 @@ def test_a_market_that_stands_still_is_held() -> None:
     vector = row()
     vector[FEATURES.index("volatility")] = 0.0
     assert action_of(answer(vector), 0.0) == Action.HOLD
-    assert rules.RuleReasons(vector).flip(0.5) is None
+    assert rules.RuleReasons(vector).counterfactual(0.5) is None
 
 
 def test_one_row_and_many_give_the_same_bits() -> None:

@@ -6,10 +6,10 @@ import pandas as pd
 
 from engine.snapshot import MARKET_COLUMNS, Snapshot, market_frame
 from learning.choice import ModelChoice
-from learning.making import Made, make_model
 from learning.models import ModelVersion
-from learning.recipes import Recipe
-from learning.services import register
+from learning.registry.services import register
+from learning.training.recipes import Recipe
+from learning.training.train import TrainingResult, train_and_score
 from market.models import Symbol
 from market.services import add_symbol
 from tests.markets import random_candles
@@ -24,8 +24,8 @@ def candles() -> pd.DataFrame:
 
 
 @cache
-def made(seed: int = 42, algorithm: str = "random_forest", history: int = HISTORY) -> Made:
-    return make_model(Recipe(algorithm=algorithm, trees=4, folds=2, seed=seed), candles().iloc[:history])
+def made(seed: int = 42, algorithm: str = "random_forest", history: int = HISTORY) -> TrainingResult:
+    return train_and_score(Recipe(algorithm=algorithm, trees=4, folds=2, seed=seed), candles().iloc[:history])
 
 
 def bitcoin() -> Symbol:

@@ -10,11 +10,11 @@ import numpy as np
 import onnx
 import pytest
 
-from learning.artefacts import ROWS_AT_ONCE, ArtefactError, Scorer, from_onnx, to_onnx
-from learning.forest import LEAF, Forest, ForestError, digit_bits
-from learning.making import UnfaithfulArtefact, check_faithful
-from learning.recipes import Algorithm, Recipe
-from learning.training import Model, fit
+from learning.training.fit import TrainedModel, fit
+from learning.training.recipes import Algorithm, Recipe
+from learning.training.train import UnfaithfulArtefact, check_faithful
+from learning.trees.artefacts import ROWS_AT_ONCE, ArtefactError, Scorer, from_onnx, to_onnx
+from learning.trees.forest import LEAF, Forest, ForestError, digit_bits
 from tests.markets import assert_same_bits
 
 BACKEND = Path(__file__).resolve().parents[2]
@@ -26,7 +26,7 @@ def rows(count: int, seed: int = 5) -> np.ndarray:
 
 
 @cache
-def trained(algorithm: Algorithm, classes: tuple[int, ...] = (0, 1, 2), trees: int = 30) -> Model:
+def trained(algorithm: Algorithm, classes: tuple[int, ...] = (0, 1, 2), trees: int = 30) -> TrainedModel:
     random = np.random.default_rng(1)
     matrix = random.normal(size=(600, 14))
     drawn = np.clip(np.rint(matrix[:, 0] + random.normal(size=600)) + 1, 0, 2).astype(int)
@@ -124,7 +124,7 @@ def test_an_artefact_that_answers_otherwise_is_refused():
     check_faithful(model, to_onnx(forest), rows(500))
     moved = forest.threshold.copy()
     moved[0] += np.float32(0.5)
-    with pytest.raises(UnfaithfulArtefact, match="otherwise than the model that was trained; 1e-06 is allowed"):
+    with pytest.raises(UnfaithfulArtefact, match="from those of the trained model; 1e-06 is allowed"):
         check_faithful(model, to_onnx(replace(forest, threshold=moved)), rows(500))
 
 
@@ -191,7 +191,7 @@ def test_a_graph_that_says_anything_else_is_refused(change):
 
 
 def test_an_estimator_without_trees_is_refused():
-    with pytest.raises(ForestError, match="dict is not made of trees"):
+    with pytest.raises(ForestError, match="dict has no stored form"):
         Forest.of({})
 
 
@@ -205,7 +205,7 @@ def test_leaves_too_large_to_add_up_are_refused():
 def test_answering_loads_neither_scikit_learn_nor_a_converter(tmp_path):
     (tmp_path / "model.onnx").write_bytes(to_onnx(trained(Algorithm.RANDOM_FOREST, trees=3).scorer.forest))
     script = (
-        "import sys, numpy, pathlib; from learning.artefacts import Scorer\n"
+        "import sys, numpy, pathlib; from learning.trees.artefacts import Scorer\n"
         "scorer = Scorer.load(pathlib.Path(sys.argv[1]).read_bytes())\n"
         "assert scorer.probabilities(numpy.zeros((1, 14))).shape == (1, 3)\n"
         "print([name for name in ('sklearn', 'skl2onnx', 'skops', 'scipy') if name in sys.modules])"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from engine.orders import Action
-from learning.calibration import Calibration, CalibrationError, Curve, Method, fit_calibration
+from learning.training.calibration import Calibration, CalibrationCurve, CalibrationError, Method, fit_calibration
 from tests.markets import Array, assert_same_bits
 
 FITTED = [Method.SIGMOID, Method.ISOTONIC]
@@ -154,7 +154,7 @@ def test_a_curve_goes_straight_from_knot_to_knot(knots: list[float], heights: li
     # Knots closer than this have slopes that no float carries.
     knots = [knot for index, knot in enumerate(knots) if index == 0 or knot - knots[index - 1] > 1e-6] or [0.5]
     heights = heights[: len(knots)]
-    curve = Curve(tuple(knots), tuple(heights))
+    curve = CalibrationCurve(tuple(knots), tuple(heights))
     np.testing.assert_allclose(curve(np.array(points)), np.interp(points, knots, heights), atol=1e-9)
 
 
@@ -173,9 +173,9 @@ def test_knots_too_close_to_tell_apart_are_still_in_order():
         ({"method": "sigmoid", "rows": 1, "curves": []}, "0 curves are not a sigmoid calibration"),
         ({"method": "none", "rows": "many", "curves": []}, "many"),
         ({"method": "isotonic", "rows": 1, "curves": [{"raw": [0, 0], "calibrated": [0.1, 0.2]}] * 3}, "increase"),
-        ({"method": "isotonic", "rows": 1, "curves": [{"raw": [0, 1], "calibrated": [0.3, 0.2]}] * 3}, "fall"),
+        ({"method": "isotonic", "rows": 1, "curves": [{"raw": [0, 1], "calibrated": [0.3, 0.2]}] * 3}, "decrease"),
         ({"method": "isotonic", "rows": 1, "curves": [{"raw": [0, 1], "calibrated": [0.3, 1.2]}] * 3}, "between 0"),
-        ({"method": "isotonic", "rows": 1, "curves": [{"raw": [0], "calibrated": []}] * 3}, "no curve"),
+        ({"method": "isotonic", "rows": 1, "curves": [{"raw": [0], "calibrated": []}] * 3}, "not a curve"),
         ({"method": "isotonic", "rows": 1, "curves": [{"raw": ["x"], "calibrated": [0.5]}] * 3}, "not a calibration"),
         ({"method": "isotonic", "rows": 1, "curves": [{"raw": [float("nan")], "calibrated": [0.5]}] * 3}, "increase"),
     ],
@@ -186,7 +186,7 @@ def test_a_calibration_that_cannot_be_applied_is_refused(stored: dict[str, Any],
 
 
 def test_applying_does_not_wait_for_scikit_learn():
-    script = "import sys, learning.calibration; print('sklearn' in sys.modules)"
+    script = "import sys, learning.training.calibration; print('sklearn' in sys.modules)"
     command = [sys.executable, "-c", script]
     folder = Path(__file__).resolve().parents[2]
     assert subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout == "False\n"

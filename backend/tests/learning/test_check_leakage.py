@@ -7,9 +7,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from engine.features import FEATURES, FeatureForm
-from learning import leakage
-from learning.leakage import feature_columns
 from learning.management.commands import check_leakage
+from learning.scores import leakage
+from learning.scores.leakage import feature_columns
 from market.models import Symbol
 from market.services import add_symbol, store_candles
 from market.sources import csv_file
@@ -17,7 +17,7 @@ from tests.markets import random_candles
 
 pytestmark = pytest.mark.django_db
 CANDLES = random_candles(600)
-CANNOT_TELL, LEAKS = check_leakage.CANNOT_TELL, check_leakage.LEAKS
+UNDECIDED, LEAKS = check_leakage.UNDECIDED, check_leakage.LEAKS
 
 
 @pytest.fixture
@@ -64,8 +64,8 @@ def test_each_of_the_14_features_has_its_line(btc: Symbol, form: str, capsys: py
     assert list(verdicts(told)) == list(FEATURES)
     areas = [f"AUC {one.area:.2f}" for one in leakage.verdicts(feature_columns(FeatureForm(form)), CANDLES)]
     assert all(area in said for area, said in zip(areas, verdicts(told).values(), strict=True))
-    assert all(said.startswith("passes: the same in every future; AUC 0.") for said in verdicts(told).values())
-    assert told.endswith("None of 14 knows the future.\n")
+    assert all(said.startswith("passes: unchanged by later candles; AUC 0.") for said in verdicts(told).values())
+    assert told.endswith("None of 14 uses future data.\n")
 
 
 def test_a_feature_that_knows_the_future_is_named_and_ends_with_1(
@@ -78,14 +78,14 @@ def test_a_feature_that_knows_the_future_is_named_and_ends_with_1(
 
     monkeypatch.setattr(check_leakage, "feature_columns", leaking)
     refusal = refused()
-    assert (str(refusal), refusal.returncode) == ("1 of 14 know the future: macd", LEAKS)
+    assert (str(refusal), refusal.returncode) == ("1 of 14 use future data: macd", LEAKS)
     said = verdicts(capsys.readouterr().out)
     assert [name for name in said if said[name].startswith("LEAKS: its value at ")] == ["macd"]
 
 
 def test_planted_columns_show_that_it_can_fail(btc: Symbol, capsys: pytest.CaptureFixture):
     refusal = refused(plant=True)
-    assert str(refusal) == "2 of 16 know the future: planted_computed, planted_looked_up"
+    assert str(refusal) == "2 of 16 use future data: planted_computed, planted_looked_up"
     assert refusal.returncode == LEAKS
     said = verdicts(capsys.readouterr().out)
     assert "changes when all after" in said["planted_computed"]
@@ -95,8 +95,8 @@ def test_planted_columns_show_that_it_can_fail(btc: Symbol, capsys: pytest.Captu
 def test_a_planted_column_that_is_not_caught_is_no_pass(btc: Symbol):
     refusal = refused(plant=True, history=90)
     assert (str(refusal), refusal.returncode) == (
-        "a planted column was not caught: too few candles to tell",
-        CANNOT_TELL,
+        "a planted column was not found: too few candles",
+        UNDECIDED,
     )
 
 
@@ -106,13 +106,13 @@ def test_columns_of_files_are_checked_beside_the_14(btc: Symbol, tmp_path: Path,
     assert verdicts(capsys.readouterr().out)["moon"].startswith("passes: AUC 0.")
     tip = column(tmp_path, CANDLES["close"].shift(-1).dropna())
     refusal = refused(column=[moon, tip])
-    assert (str(refusal), refusal.returncode) == ("1 of 16 know the future: tip", LEAKS)
+    assert (str(refusal), refusal.returncode) == ("1 of 16 use future data: tip", LEAKS)
 
 
 def test_a_column_that_too_few_moves_follow_is_not_passed(btc: Symbol, tmp_path: Path, capsys: pytest.CaptureFixture):
     refusal = refused(column=[column(tmp_path, CANDLES["close"].iloc[-80:])])
-    assert (str(refusal), refusal.returncode) == ("too few moves to tell of tip", CANNOT_TELL)
-    assert verdicts(capsys.readouterr().out)["tip"] == "cannot be told: too few moves to tell"
+    assert (str(refusal), refusal.returncode) == ("too few moves to check tip", UNDECIDED)
+    assert verdicts(capsys.readouterr().out)["tip"] == "undecided: too few moves to check"
 
 
 def test_without_stored_candles_the_file_is_read(tmp_path: Path, capsys: pytest.CaptureFixture):
@@ -135,22 +135,22 @@ def test_the_file_is_read_where_it_is_asked_for(btc: Symbol, tmp_path: Path, cap
         ({"symbol": "ETHUSDT", "candles": "stored"}, "no 1h candles of ETHUSDT are stored"),
         ({"history": 20}, "without a number"),
         ({"history": 0}, "--history counts candles"),
-        ({"column": [Path("missing.csv")]}, "missing.csv: not a column of times and one of numbers"),
+        ({"column": [Path("missing.csv")]}, "missing.csv: not a column of times and columns of numbers"),
     ],
 )
 def test_what_cannot_be_told_ends_with_2(btc: Symbol, given: dict[str, object], told: str):
     refusal = refused(**given)
     assert told in str(refusal)
-    assert refusal.returncode == CANNOT_TELL
+    assert refusal.returncode == UNDECIDED
 
 
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("timestamp,tip\n2024-01-01T00:00:00Z,high\n", "one of numbers"),
-        ("timestamp,tip\nyesterday,1\n", "one of numbers"),
-        ("timestamp,tip\n2024-01-01T00:00:00Z,1\n2024-01-01T00:00:00Z,2\n", "a time stands in it twice"),
-        ("timestamp\n2024-01-01T00:00:00Z\n", "nothing but times"),
+        ("timestamp,tip\n2024-01-01T00:00:00Z,high\n", "columns of numbers"),
+        ("timestamp,tip\nyesterday,1\n", "columns of numbers"),
+        ("timestamp,tip\n2024-01-01T00:00:00Z,1\n2024-01-01T00:00:00Z,2\n", "a time occurs twice"),
+        ("timestamp\n2024-01-01T00:00:00Z\n", "no column of values"),
         ("timestamp,tip\n1999-01-01T00:00:00Z,1\n", "without a number: tip"),
         ("timestamp,close\n2024-01-01T00:00:00Z,1\n", "two columns of the same name: close"),
     ],
@@ -160,4 +160,4 @@ def test_a_file_that_is_no_column_is_refused(btc: Symbol, tmp_path: Path, conten
     path.write_text(content)
     refusal = refused(column=[path])
     assert told in str(refusal)
-    assert refusal.returncode == CANNOT_TELL
+    assert refusal.returncode == UNDECIDED

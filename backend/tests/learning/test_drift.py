@@ -6,22 +6,14 @@ import pytest
 
 from engine.features import FEATURES
 from engine.snapshot import market_frame
-from learning.drift import DRIFT_WINDOW, USUAL_LIMIT, Profile, broken_promises, degradation, drift, profile
-from learning.examples import examples
-from learning.recipes import Recipe
+from learning.scores.drift import DRIFT_WINDOW, USUAL_LIMIT, Profile, drift, profile
+from learning.training.examples import examples
+from learning.training.recipes import Recipe
 from tests.markets import Array, assert_same_bits, real_candles
-
-SHARES = np.array([0.3, 0.4, 0.3])
 
 
 def rows(count: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).normal(size=(count, len(FEATURES)))
-
-
-def outcomes(probabilities: Array, seed: int = 0) -> np.ndarray:
-    """What happens if the probabilities are right."""
-    draws = np.random.default_rng(seed).random(len(probabilities))
-    return (draws[:, None] > probabilities.cumsum(axis=1)).sum(axis=1).astype(np.int8)
 
 
 def test_the_index_is_that_of_the_textbook() -> None:
@@ -98,36 +90,3 @@ def test_real_markets_seldom_raise_the_alarm_in_the_window_after_the_training(re
             assert found is not None
             alarms.append(found.is_found)
     assert np.mean(alarms) <= 0.15
-
-
-def test_a_calibrated_champion_is_not_accused() -> None:
-    answers = np.random.default_rng(0).dirichlet([3.0, 4.0, 3.0], 3000)
-    accused = [
-        broken_promises(answers, outcomes(answers, seed), np.arange(3000), 5).is_proved
-        or degradation(answers, SHARES, outcomes(answers, seed), np.arange(3000), 5).is_proved
-        for seed in range(20)
-    ]
-    assert not any(accused)
-
-
-def test_a_champion_that_promises_more_than_it_keeps_is_accused() -> None:
-    truth = np.random.default_rng(0).dirichlet([3.0, 4.0, 3.0], 3000)
-    bold = truth**4 / (truth**4).sum(axis=1, keepdims=True)
-    found = broken_promises(bold, outcomes(truth), np.arange(3000), 5)
-    assert found.is_proved
-    assert found.excess > 0.1
-
-
-def test_a_champion_worse_than_the_class_frequencies_is_accused() -> None:
-    random = np.random.default_rng(0)
-    noise = random.dirichlet([3.0, 3.0, 3.0], 3000)
-    truth = outcomes(np.tile(SHARES, (3000, 1)))
-    found = degradation(noise, SHARES, truth, np.arange(3000), 5)
-    assert found.is_proved
-    assert found.excess > 0
-
-
-def test_nobody_is_accused_on_no_evidence() -> None:
-    nobody, truth = np.empty((0, 3)), np.empty(0, dtype=np.int8)
-    assert not broken_promises(nobody, truth, np.empty(0, dtype=np.int64), 5).is_proved
-    assert not degradation(nobody, SHARES, truth, np.empty(0, dtype=np.int64), 5).is_proved

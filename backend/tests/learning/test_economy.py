@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from engine.terms import Costs
-from learning.economy import economy, log_growth
+from learning.scores.economy import economy, log_growth
 from tests.markets import Array, made_candles, random_candles
 
 FREE = Costs(Decimal(0), Decimal(0))

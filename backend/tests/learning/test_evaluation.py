@@ -3,21 +3,27 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks.white_noise import foretold
 from engine.snapshot import market_frame
 from engine.terms import Costs
-from learning.calibration import Method
-from learning.evaluation import Scores, evaluate, scores
-from learning.examples import examples
-from learning.held_out import hold_out
-from learning.measures import Measures, log_losses
-from learning.recipes import Algorithm, Recipe
-from learning.training import OneClassOnly, TooFewRows
+from learning.scores.evaluation import Scores, scores
+from learning.scores.measures import Measures, log_losses
+from learning.training.calibration import Method
+from learning.training.examples import examples
+from learning.training.fit import OneClassOnly, TooFewRows
+from learning.training.held_out import calibration_of, hold_out
+from learning.training.recipes import Algorithm, Recipe
 from tests.markets import made_candles, random_candles, real_candles
 
 RECIPE = Recipe(trees=8)
+
+
+def evaluate(recipe: Recipe, market: pd.DataFrame, costs: Costs | None = None) -> Scores:
+    held = hold_out(recipe, examples(recipe, market))
+    return scores(market, held, costs or Costs(), recipe.horizon, recipe.seed)
 
 
 def found_on(rows: int = 900, recipe: Recipe = RECIPE) -> Scores:
@@ -31,7 +37,7 @@ def test_all_figures_stand_for_the_same_rows(algorithm: Algorithm):
     scored = held.scored()
     assert (found.rows, found.folds) == (scored.rows.size, 4) == (sum(found.class_counts), 4)
     assert (found.first_time, found.last_time) == (market.index[scored.rows[0]], market.index[scored.rows[-1]])
-    assert found.model.log_loss.value == pytest.approx(log_losses(scored.answers()).mean())
+    assert found.model.log_loss.value == pytest.approx(log_losses(scored.predictions(scored.calibrated)).mean())
     assert found.gain["coin"].value == pytest.approx(np.log(3) - found.model.log_loss.value)
     for name, baseline in found.baselines.items():
         assert found.gain[name].value == pytest.approx(baseline.log_loss.value - found.model.log_loss.value)
@@ -56,21 +62,23 @@ def test_calibration_lowers_the_error_and_is_fitted_on_the_past(real_data: Path)
     before, after = (np.mean([curve.error for curve in found.reliability[when]]) for when in ("before", "after"))
     assert after < before / 2
     assert found.model.log_loss.value < found.raw.log_loss.value
-    assert found.calibration.method is Method.SIGMOID
-    assert found.calibration.rows > found.rows
+    calibration = calibration_of(RECIPE, hold_out(RECIPE, examples(RECIPE, market)))
+    assert calibration.method is Method.SIGMOID
+    assert calibration.rows > found.rows
 
 
 @pytest.mark.parametrize("method", list(Method))
 def test_the_calibration_of_the_recipe_is_used(method: Method):
-    found = found_on(recipe=Recipe(trees=8, calibration=method))
-    assert found.calibration.method is method
+    recipe, market = Recipe(trees=8, calibration=method), market_frame(random_candles(900))
+    found = evaluate(recipe, market)
+    assert calibration_of(recipe, hold_out(recipe, examples(recipe, market))).method is method
     assert (found.model == found.raw) is (method is Method.NONE)
 
 
 def test_scores_are_stored_as_json():
     found = found_on()
     stored = json.loads(json.dumps(found.to_json(), allow_nan=False))
-    assert set(stored) == {field.name for field in fields(Scores)} - {"calibration"}
+    assert set(stored) == {field.name for field in fields(Scores)}
     assert set(stored["model"]) == {field.name for field in fields(Measures)}
     assert stored["model"]["accuracy"] == {
         "value": found.model.accuracy.value,
@@ -88,9 +96,7 @@ def test_the_same_seed_gives_the_same_scores():
 
 def test_costs_only_take(real_data: Path):
     market = market_frame(real_candles(real_data, "SPY_1d").iloc[-1500:])
-    known = examples(RECIPE, market)
-    held = hold_out(RECIPE, known)
-    free, dear = (scores(RECIPE, market, held, costs).economy for costs in (Costs(0, 0), Costs()))
+    free, dear = (evaluate(RECIPE, market, costs).economy for costs in (Costs(0, 0), Costs()))
     assert free.trades == dear.trades > 0
     assert free.return_percent > dear.return_percent
 
@@ -99,7 +105,10 @@ def test_a_history_that_falls_asleep_has_scores():
     """The last folds hold one class: areas are undefined there, and nothing else."""
     close = 100 * np.exp(np.concatenate([np.random.default_rng(0).normal(0, 0.01, 500).cumsum(), np.full(700, 0.05)]))
     found = evaluate(RECIPE, market_frame(made_candles(close)))
-    json.dumps(found.to_json(), allow_nan=False)
+    stored = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert stored["class_counts"][1] > 600
+    assert stored["model"]["log_loss"]["value"] == pytest.approx(found.model.log_loss.value)
+    assert stored["baselines"]["coin"]["log_loss"]["value"] == pytest.approx(np.log(3))
 
 
 def test_what_cannot_be_evaluated_is_refused():

@@ -5,11 +5,12 @@ import pytest
 
 from engine.snapshot import market_frame
 from engine.validation import walk_forward
-from learning.calibration import Method, fit_calibration
-from learning.examples import examples
-from learning.held_out import HeldOut, calibration_of, hold_out, recalibrated
-from learning.recipes import Algorithm, Recipe
-from learning.training import OneClassOnly, TooFewRows, fit
+from learning.scores.evaluation import HeldOut
+from learning.training.calibration import Method, fit_calibration
+from learning.training.examples import examples
+from learning.training.fit import OneClassOnly, TooFewRows, fit
+from learning.training.held_out import calibration_of, hold_out, recalibrated
+from learning.training.recipes import Algorithm, Recipe
 from tests.lookahead import scrambled
 from tests.markets import assert_same_bits, made_candles, random_candles, real_candles
 
@@ -85,7 +86,7 @@ def test_the_previous_action_is_the_last_that_was_known():
     assert held.previous.tolist() == known.labels.values[held.rows - RECIPE.horizon].tolist()
     np.testing.assert_allclose(held.after_previous.sum(axis=1), 1.0)
     assert held.after_previous.min() > 0
-    assert held.previous_answers().right.mean() == (held.previous == held.truth).mean()
+    assert held.baselines()["previous_action"].right.mean() == (held.previous == held.truth).mean()
 
 
 def test_a_horizon_longer_than_the_warm_up_has_a_previous_action_too():

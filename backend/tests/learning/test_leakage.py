@@ -6,12 +6,16 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from engine.features import FEATURES, FeatureForm
-from learning.leakage import Columns, LeakageError, _area, check_leakage, feature_columns, too_good
+from learning.scores.leakage import Columns, Leak, LeakageError, _area, _compared, _too_good, feature_columns, verdicts
 from tests.markets import made_candles, random_candles, real_candles
 
 # TRXBTC bounces between two ticks: there the last change alone tells rises from falls.
 NAMES = ["BTCUSDT_1h", "PEPEUSDT_1h", "TRXBTC_5m", "GBPUSD_1m", "SPY_1d"]
 STATIONARY = feature_columns(FeatureForm.STATIONARY)
+
+
+def check_leakage(columns: Columns, candles: pd.DataFrame) -> tuple[Leak, ...]:
+    return tuple(verdict.leak for verdict in verdicts(columns, candles) if verdict.leak)
 
 
 def with_column(name: str, planted: Columns) -> Columns:
@@ -86,7 +90,9 @@ def test_all_leaks_are_named():
 def test_chance_in_a_short_history_is_no_proof(rows: int):
     for seed in range(1000, 1060):
         candles = random_candles(rows, seed)
-        assert too_good(STATIONARY(candles), candles["close"].to_numpy(), (1, 5)) == ()
+        columns, close = STATIONARY(candles), candles["close"].to_numpy()
+        compared = {name: _compared(columns[name].to_numpy(), close, (1, 5)) for name in columns}
+        assert [name for name, views in compared.items() if _too_good(name, views)] == []
 
 
 def test_what_cannot_be_judged_is_refused():

@@ -5,22 +5,33 @@ import pytest
 from sklearn import metrics
 
 from engine.orders import Action
-from learning.measures import LOOKBACK, Answers, Interval, Resampling, briers, log_losses, mean_interval, measures
+from learning.scores.measures import (
+    LOOKBACK,
+    Interval,
+    Predictions,
+    Resampling,
+    briers,
+    log_losses,
+    mean_interval,
+    measures,
+)
 from tests.markets import Array
 
 ROWS = 600
 
 
-def answers(rows: int = ROWS, skill: float = 1.0, seed: int = 0, folds: int = 1, spread: int = 1000) -> Answers:
-    """Answers that lean towards what happened, to rows so far apart that every pair counts."""
+def answers(rows: int = ROWS, skill: float = 1.0, seed: int = 0, folds: int = 1, spread: int = 1000) -> Predictions:
+    """Predictions that lean towards what happened, to rows so far apart that every pair counts."""
     random = np.random.default_rng(seed)
     truth = random.integers(0, 3, rows).astype(np.int8)
     weights = random.gamma(1.0, size=(rows, 3)) + skill * np.eye(3)[truth]
     fold = np.arange(rows) * folds // rows
-    return Answers.likeliest(np.arange(rows) * spread, weights / weights.sum(axis=1, keepdims=True), truth, fold)
+    return Predictions.most_probable(
+        np.arange(rows) * spread, weights / weights.sum(axis=1, keepdims=True), truth, fold
+    )
 
 
-def of(found: Answers, horizon: int = 5) -> Resampling:
+def of(found: Predictions, horizon: int = 5) -> Resampling:
     return Resampling(found.fold, horizon, seed=1, rounds=100)
 
 
@@ -45,7 +56,8 @@ def test_two_models_are_not_compared_with_each_other():
     shifted = given.probabilities.copy()
     shifted[300:] = 0.9 * shifted[300:] + 0.1 * np.eye(3)[Action.BUY]
     both = [
-        measures(one, of(one)).auc for one in (given, Answers(given.row, shifted, given.right, given.truth, given.fold))
+        measures(one, of(one)).auc
+        for one in (given, Predictions(given.row, shifted, given.right, given.truth, given.fold))
     ]
     assert both[0] == both[1]
     halves = [slice(0, 300), slice(300, 600)]
@@ -75,7 +87,9 @@ def test_without_two_classes_far_apart_there_is_no_area():
     given = answers(rows=40, spread=1)
     found = measures(given, of(given))
     assert (found.auc, found.direction_auc) == (None, None)
-    still = Answers.likeliest(np.arange(300), np.full((300, 3), 1 / 3), np.ones(300, dtype=np.int8), np.zeros(300, int))
+    still = Predictions.most_probable(
+        np.arange(300), np.full((300, 3), 1 / 3), np.ones(300, dtype=np.int8), np.zeros(300, int)
+    )
     found = measures(still, of(still))
     assert (found.auc, found.direction_auc) == (None, None)
     assert found.balanced_accuracy.value == 0.0
@@ -83,14 +97,14 @@ def test_without_two_classes_far_apart_there_is_no_area():
 
 def test_ties_are_half_right():
     given = answers()
-    constant = Answers.likeliest(given.row, np.full((ROWS, 3), 1 / 3), given.truth, given.fold)
+    constant = Predictions.most_probable(given.row, np.full((ROWS, 3), 1 / 3), given.truth, given.fold)
     found = measures(constant, of(constant)).auc
     assert found == Interval(0.5, 0.5, 0.5)
 
 
 def test_what_nobody_knows_costs_log_three():
     given = answers()
-    coin = Answers(given.row, np.full((ROWS, 3), 1 / 3), np.full(ROWS, 1 / 3), given.truth, given.fold)
+    coin = Predictions(given.row, np.full((ROWS, 3), 1 / 3), np.full(ROWS, 1 / 3), given.truth, given.fold)
     found = measures(coin, of(coin))
     assert found.accuracy.value == pytest.approx(1 / 3)
     assert found.balanced_accuracy.value == pytest.approx(1 / 3)

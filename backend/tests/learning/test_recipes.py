@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.features import FeatureForm
-from learning.recipes import GROWTH, Algorithm, Growth, Recipe, RecipeError
+from learning.training.recipes import GROWTH, Algorithm, Growth, Recipe, RecipeError
 
 
 def test_the_defaults_are_those_of_the_platform():
@@ -78,7 +78,7 @@ def test_a_stored_recipe_says_it_all(monkeypatch: pytest.MonkeyPatch):
     assert Recipe(**stored).max_depth == 3
 
 
-@pytest.mark.parametrize("module", ["recipes", "training", "walkforward", "evaluation"])
+@pytest.mark.parametrize("module", ["training.fit", "training.recipes", "training.walk_forward", "scores.evaluation"])
 def test_importing_does_not_wait_for_scikit_learn(module: str):
     script = f"import sys, learning.{module}; print('sklearn' in sys.modules)"
     command = [sys.executable, "-c", script]

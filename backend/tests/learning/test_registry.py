@@ -9,16 +9,16 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from engine.features import FEATURE_VERSION, FEATURES
-from learning import services
-from learning.artefacts import Scorer, content
-from learning.content import content_hash
-from learning.making import Made
 from learning.models import ModelArtefact, ModelVersion, Promotion
-from learning.recipes import Recipe
-from learning.selectors import champion, is_missing, newest_version, predecessor, servants
-from learning.services import promote, register, retire, roll_back, train_version
-from learning.stored import ModelUnusable, OldFeatures, TamperedModel, load
-from learning.training import OneClassOnly, TooFewRows, TrainingError
+from learning.registry import services
+from learning.registry.selectors import champion, is_missing, newest_version, predecessor, serving_candidates
+from learning.registry.services import promote, register, retire, roll_back, train_version
+from learning.registry.stored import ModelUnusable, OldFeatures, TamperedModel, content_hash, load
+from learning.training.fit import OneClassOnly, TooFewRows, TrainingError
+from learning.training.recipes import Recipe
+from learning.training.train import TrainingResult
+from learning.trees.artefacts import Scorer, artefact_hash
+from market.models import Symbol
 from market.services import store_candles
 from tests.learning.made import HISTORY, NAME, bitcoin, candles, made, registered, snapshot
 from tests.markets import assert_same_bits, made_candles
@@ -44,7 +44,7 @@ def test_a_version_says_what_it_was_made_of():
     assert (version.first_time, version.last_time) == (candles().index[0], candles().index[HISTORY - 1])
     assert version.rows == sum(version.class_counts) > 100
     assert {"model", "baselines", "reliability", "economy"} <= set(version.scores)
-    assert (version.seed, len(version.content_hash), len(version.artefact_hash)) == (42, 64, 64)
+    assert (version.recipe["seed"], len(version.content_hash), len(version.artefact_hash)) == (42, 64, 64)
 
 
 def test_it_answers_as_it_was_trained():
@@ -74,7 +74,7 @@ def test_a_long_history_is_learned_from_as_far_as_it_is_wanted(monkeypatch, wind
     store_candles(bitcoin(), "1h", candles().iloc[:HISTORY], "csv")
     given: list[pd.DataFrame] = []
 
-    def make(recipe: Recipe, known: pd.DataFrame, searched: bool) -> Made:
+    def make(recipe: Recipe, known: pd.DataFrame, searched: bool) -> TrainingResult:
         given.append(known)
         return made()
 
@@ -82,10 +82,14 @@ def test_a_long_history_is_learned_from_as_far_as_it_is_wanted(monkeypatch, wind
     assert given[0].index.equals(candles().index[HISTORY - learned : HISTORY])
 
 
+def hash_of(result: TrainingResult, symbol: str = "BTCUSDT") -> str:
+    return content_hash(ModelVersion(symbol=Symbol(symbol=symbol), interval="1h", **services._fields(result)))
+
+
 def test_the_hash_stands_for_all_that_an_answer_depends_on():
     one = made()
     hashes = {
-        content_hash(it.manifest("BTCUSDT", "1h"))
+        hash_of(it)
         for it in (
             one,
             replace(one, artefact=one.artefact + b" "),
@@ -96,8 +100,8 @@ def test_the_hash_stands_for_all_that_an_answer_depends_on():
             replace(one, last_time=one.first_time),
         )
     }
-    assert len(hashes | {content_hash(one.manifest("ETHUSDT", "1h"))}) == 8
-    assert content_hash(replace(one, scores={}, profile={}).manifest("BTCUSDT", "1h")) in hashes
+    assert len(hashes | {hash_of(one, "ETHUSDT")}) == 8
+    assert hash_of(replace(one, scores={}, profile={})) in hashes
 
 
 def test_the_first_of_its_name_decides_and_the_next_one_challenges():
@@ -177,7 +181,7 @@ def exchanged(version: ModelVersion) -> None:
 
 def exchanged_with_its_hash(version: ModelVersion) -> None:
     exchanged(version)
-    ModelVersion.objects.filter(pk=version.pk).update(artefact_hash=content(made(9).artefact))
+    ModelVersion.objects.filter(pk=version.pk).update(artefact_hash=artefact_hash(made(9).artefact))
 
 
 def calibrated_otherwise(version: ModelVersion) -> None:
@@ -250,8 +254,8 @@ def test_an_older_kind_cannot_replace_a_champion():
 def test_nobody_answers_for_a_candle_it_was_trained_on():
     version = registered()
     inside, outside = snapshot(HISTORY - 1), snapshot(HISTORY)
-    assert servants("BTCUSDT", "1h", NAME, before=inside.open_time) == []
-    assert servants("BTCUSDT", "1h", NAME, before=outside.open_time) == [version]
+    assert serving_candidates("BTCUSDT", "1h", NAME, before=inside.open_time) == []
+    assert serving_candidates("BTCUSDT", "1h", NAME, before=outside.open_time) == [version]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
-from learning.reliability import BINS, Bin, reliability
+from learning.scores.measures import BINS, Bin, reliability
 
 
 def test_the_curve_is_that_of_scikit_learn():

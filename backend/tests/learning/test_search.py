@@ -9,11 +9,11 @@ from engine.features import FEATURES
 from engine.labels import Labels
 from engine.snapshot import market_frame
 from engine.validation import Rows
-from learning import search as search_module
-from learning.examples import Examples, examples, rows_known
-from learning.recipes import Algorithm, Recipe
-from learning.search import GRIDS, candidates, search
-from learning.training import Model, OneClassOnly, TooFewRows, fit
+from learning.training import search as search_module
+from learning.training.examples import Examples, examples, rows_known
+from learning.training.fit import OneClassOnly, TooFewRows, TrainedModel, fit
+from learning.training.recipes import Algorithm, Recipe
+from learning.training.search import GRIDS, candidates, search
 from tests.markets import made_candles, random_candles, real_candles
 
 RECIPE = Recipe(trees=6)
@@ -52,7 +52,7 @@ def test_luck_does_not_replace_the_recipe(monkeypatch: pytest.MonkeyPatch):
 def test_half_of_the_field_drops_out_after_each_fold(monkeypatch: pytest.MonkeyPatch):
     fits: list[Recipe] = []
 
-    def counted(recipe: Recipe, *given: np.ndarray) -> Model:
+    def counted(recipe: Recipe, *given: np.ndarray) -> TrainedModel:
         fits.append(recipe)
         return fit(recipe, *given)
 

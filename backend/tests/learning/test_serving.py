@@ -9,9 +9,9 @@ from engine.candles import COLUMNS
 from engine.features import FEATURES, FeatureForm, feature_matrix, feature_vector
 from engine.indicators import WINDOW
 from engine.snapshot import Snapshot, market_frame, newest_snapshot
-from learning import serving
-from learning.services import promote, roll_back
-from learning.serving import Predictor
+from learning.registry import serving
+from learning.registry.services import promote, roll_back
+from learning.registry.serving import Predictor
 from tests.learning.made import CANDLES, HISTORY, NAME, candles, registered, snapshot
 from tests.learning.test_registry import damaged
 from tests.markets import assert_same_bits, real_candles
@@ -29,7 +29,7 @@ def clock(monkeypatch):
 
 def test_an_answer_says_what_was_asked_and_who_answered():
     version = registered()
-    answer = Predictor().answer(snapshot(HISTORY), NAME)
+    answer = Predictor().predict(snapshot(HISTORY), NAME)
     assert answer is not None
     assert (answer.model_type, answer.version) == ("random_forest", version.content_hash)
     assert tuple(answer.features) == FEATURES
@@ -43,7 +43,7 @@ def test_one_snapshot_and_the_whole_history_are_answered_in_the_same_bits():
     raw = model.raw(matrix)
     together = model.calibrated(raw)
     for row in range(HISTORY, CANDLES):
-        answer = Predictor().answer(snapshot(row), NAME)
+        answer = Predictor().predict(snapshot(row), NAME)
         assert_same_bits(answer.raw, raw[row - HISTORY])
         assert_same_bits(answer.probabilities, together[row - HISTORY])
 
@@ -51,26 +51,26 @@ def test_one_snapshot_and_the_whole_history_are_answered_in_the_same_bits():
 def test_a_warm_model_asks_the_database_nothing(clock, django_assert_num_queries):
     registered()
     predictor = Predictor()
-    predictor.answer(snapshot(HISTORY), NAME)
+    predictor.predict(snapshot(HISTORY), NAME)
     with django_assert_num_queries(0):
         for row in range(HISTORY, CANDLES):
-            assert predictor.answer(snapshot(row), NAME)
+            assert predictor.predict(snapshot(row), NAME)
     clock[0] += 1.0
     with django_assert_num_queries(1):
-        predictor.answer(snapshot(CANDLES - 1), NAME)
+        predictor.predict(snapshot(CANDLES - 1), NAME)
 
 
 def test_a_promotion_is_noticed_within_a_second_and_the_old_model_forgotten(clock):
     first, second = registered(), registered(seed=1)
     predictor = Predictor()
-    assert predictor.answer(snapshot(HISTORY), NAME).version == first.content_hash
+    assert predictor.predict(snapshot(HISTORY), NAME).version == first.content_hash
     promote(second, "better")
     clock[0] += 0.99
-    assert predictor.answer(snapshot(HISTORY), NAME).version == second.content_hash
+    assert predictor.predict(snapshot(HISTORY), NAME).version == second.content_hash
     assert (predictor.is_warm(first), predictor.is_warm(second)) == (False, True)
     roll_back(second, "worse")
     clock[0] += 0.99
-    assert predictor.answer(snapshot(HISTORY), NAME).version == first.content_hash
+    assert predictor.predict(snapshot(HISTORY), NAME).version == first.content_hash
 
 
 def test_only_so_many_models_are_kept(monkeypatch):
@@ -86,7 +86,7 @@ def test_a_challenger_never_answers(clock):
     first, challenger = registered(), registered(seed=1)
     predictor = Predictor()
     predictor.warm(challenger)
-    assert predictor.answer(snapshot(HISTORY), NAME).version == first.content_hash
+    assert predictor.predict(snapshot(HISTORY), NAME).version == first.content_hash
 
 
 def test_where_the_champion_is_damaged_the_one_before_serves_and_it_is_said_once(clock, caplog):
@@ -96,31 +96,31 @@ def test_where_the_champion_is_damaged_the_one_before_serves_and_it_is_said_once
     predictor = Predictor()
     for _ in range(3):
         clock[0] += 1.0
-        assert predictor.answer(snapshot(HISTORY), NAME).version == first.content_hash
+        assert predictor.predict(snapshot(HISTORY), NAME).version == first.content_hash
     assert caplog.text.count("cannot serve") == 1
 
 
 def test_a_warm_champion_goes_on_when_the_stored_one_is_damaged(clock):
     version = registered()
     predictor = Predictor()
-    before = predictor.answer(snapshot(HISTORY), NAME)
+    before = predictor.predict(snapshot(HISTORY), NAME)
     damaged(version)
     clock[0] += 1.0
-    assert_same_bits(predictor.answer(snapshot(HISTORY), NAME).probabilities, before.probabilities)
+    assert_same_bits(predictor.predict(snapshot(HISTORY), NAME).probabilities, before.probabilities)
 
 
 def test_where_nobody_can_serve_there_is_no_answer():
-    assert Predictor().answer(snapshot(HISTORY), NAME) is None
+    assert Predictor().predict(snapshot(HISTORY), NAME) is None
     damaged(registered())
-    assert Predictor().answer(snapshot(HISTORY), NAME) is None
+    assert Predictor().predict(snapshot(HISTORY), NAME) is None
 
 
 def test_a_model_is_never_asked_about_candles_it_was_trained_on(clock):
     registered()
     predictor = Predictor()
-    assert predictor.answer(snapshot(HISTORY), NAME)
-    assert predictor.answer(snapshot(HISTORY - 1), NAME) is None
-    assert predictor.answer(snapshot(HISTORY), NAME)
+    assert predictor.predict(snapshot(HISTORY), NAME)
+    assert predictor.predict(snapshot(HISTORY - 1), NAME) is None
+    assert predictor.predict(snapshot(HISTORY), NAME)
 
 
 @pytest.mark.parametrize("series", ["BTCUSDT_1d", "GOOG_1d", "AAPL_1d"])

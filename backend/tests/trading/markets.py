@@ -11,7 +11,7 @@ from accounts.models import User
 from engine.features import FEATURES
 from engine.indicators import Array
 from engine.snapshot import Snapshot
-from learning.serving import Answer
+from learning.registry.serving import Prediction
 from market.models import Symbol
 from market.services import add_symbol
 from market.sources.replay import ReplaySource
@@ -32,11 +32,11 @@ class ToldPredictor:
     answers: dict[datetime, Array]
     asked: list[datetime] = field(default_factory=list)
 
-    def answer(self, snapshot: Snapshot, model_type: str) -> Answer | None:
+    def predict(self, snapshot: Snapshot, model_type: str) -> Prediction | None:
         self.asked.append(snapshot.open_time)
         if snapshot.open_time not in self.answers:
             return None
-        return Answer(self.answers[snapshot.open_time], model_type, "told", dict.fromkeys(FEATURES, 0.0))
+        return Prediction(self.answers[snapshot.open_time], model_type, "told", dict.fromkeys(FEATURES, 0.0))
 
 
 class PlayedSource(ReplaySource):

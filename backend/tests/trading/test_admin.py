@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
-from learning.models import ModelVersion, Promotion, ShadowAnswer, TrainingTask
+from learning.models import ModelVersion, Promotion, PromotionKind, ShadowAnswer, TrainingTask
 from market.models import Symbol
 from market.services import add_symbol
 from tests.trading.api.books import Book, book, make_position
@@ -88,7 +88,7 @@ def traded(book: Book) -> Book:
         rows=60,
         content_hash="f00d",
     )
-    tenure = Promotion.objects.create(**market, version=version, kind=Promotion.Kind.FIRST)
+    tenure = Promotion.objects.create(**market, version=version, kind=PromotionKind.FIRST)
     answered = {"tenure": tenure, "champion": [0.125, 0.25, 0.625]}
     ShadowAnswer.objects.create(**answered, open_time=now - timedelta(hours=1))
     against = {"challenger": [0.5, 0.25, 0.25], "challenged_by": version, "truth": 2}

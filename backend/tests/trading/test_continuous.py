@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from django.core.management import call_command
 
-from learning.making import Made, make_model
 from learning.models import ModelVersion, ShadowAnswer
-from learning.outcomes import Outcome
-from learning.recipes import Recipe
-from learning.selectors import champion
-from learning.serving import Predictor
-from learning.training import TrainingError
+from learning.registry.selectors import champion
+from learning.registry.serving import Predictor
+from learning.training.examples import PositionOutcome
+from learning.training.fit import TrainingError
+from learning.training.recipes import Recipe
+from learning.training.train import TrainingResult, train_and_score
 from tests.learning.made import CANDLES, HISTORY, NAME, candles, registered
 from tests.trading.markets import PlayedSource, ToldPredictor, market, pipeline, running_account, told
 from trading.books.audit import differences
@@ -27,8 +27,8 @@ STATUS = ModelVersion.Status
 THRESHOLD = Decimal("0.34")
 
 
-def small(recipe: Recipe, candles: pd.DataFrame, searched: bool, outcomes: list[Outcome]) -> Made:
-    return make_model(Recipe(trees=3, folds=2), candles, searched, outcomes)
+def small(recipe: Recipe, candles: pd.DataFrame, searched: bool, outcomes: list[PositionOutcome]) -> TrainingResult:
+    return train_and_score(Recipe(trees=3, folds=2), candles, searched, outcomes)
 
 
 def agents(predictor) -> Pipeline:
@@ -148,9 +148,11 @@ def test_a_challenger_learns_from_positions() -> None:
     answers = told(candles().index[HISTORY : HISTORY + 12], said)
     play(answers, 12)
     Decision.objects.update(model_type="random_forest")
-    asked: list[list[Outcome]] = []
+    asked: list[list[PositionOutcome]] = []
 
-    def remember(recipe: Recipe, candles: pd.DataFrame, searched: bool, outcomes: list[Outcome]) -> Made:
+    def remember(
+        recipe: Recipe, candles: pd.DataFrame, searched: bool, outcomes: list[PositionOutcome]
+    ) -> TrainingResult:
         asked.append(outcomes)
         return small(recipe, candles, searched, outcomes)
 
@@ -165,7 +167,7 @@ def test_a_model_that_cannot_be_trained_is_logged_once_and_the_champion_stays() 
     running_account()
     play(Predictor(), 12)
 
-    def fail(*arguments: object) -> Made:
+    def fail(*arguments: object) -> TrainingResult:
         raise TrainingError("all 30 rows to train on are labelled HOLD")
 
     for _ in range(3):
@@ -182,14 +184,14 @@ def test_a_promotion_is_logged_and_the_new_champion_is_loaded(monkeypatch: pytes
     play(predictor, 10)
     challenger = learn(market(), NAME, small, predictor)
     play(predictor, 9)
-    monkeypatch.setattr("learning.promotion.PROMOTION_EVIDENCE", 0.0)
+    monkeypatch.setattr("learning.promotion.review.PROMOTION_E_VALUE", 0.0)
     learn(market(), NAME, small, predictor)
     assert challenger is not None
     challenger.refresh_from_db()
     assert challenger.status == STATUS.CHAMPION
     assert predictor.is_warm(challenger)
     (line,) = AgentLog.objects.filter(message__startswith="Promoted")
-    assert "evidence" in line.message
+    assert "e-value" in line.message
 
 
 def test_without_a_first_model_there_is_nothing_to_learn() -> None:

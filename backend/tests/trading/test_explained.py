@@ -9,8 +9,8 @@ import pytest
 from engine.features import FEATURES
 from engine.reasons import action_of
 from learning.models import ModelArtefact
-from learning.services import promote
-from learning.serving import Predictor
+from learning.registry.services import promote
+from learning.registry.serving import Predictor
 from tests.learning.made import CANDLES, HISTORY, NAME, bitcoin, candles, registered
 from tests.trading.markets import PlayedSource, ToldPredictor, market, pipeline, running_account
 from trading.models import AgentLog, AgentState, AgentType, Decision, Message, Order
@@ -58,17 +58,17 @@ def test_the_flip_of_a_decision_flips_the_stored_model() -> None:
     running_account(confidence_threshold=THRESHOLD)
     predictor = Predictor()
     play(predictor)
-    model, flipped = predictor.warm(registered()), 0
+    model, found = predictor.warm(registered()), 0
     for decision in Decision.objects.all():
-        if (flip := decision.explanation["explanation"]["flip"]) is None:
+        if (counterfactual := decision.explanation["explanation"]["counterfactual"]) is None:
             continue
         changed = np.array([decision.explanation["features"][name] for name in FEATURES])
-        assert changed[FEATURES.index(flip["feature"])] == flip["from"]
-        changed[FEATURES.index(flip["feature"])] = flip["to"]
+        assert changed[FEATURES.index(counterfactual["feature"])] == counterfactual["from"]
+        changed[FEATURES.index(counterfactual["feature"])] = counterfactual["to"]
         action = action_of(model.calibrated(model.raw(changed.reshape(1, -1)))[0], float(THRESHOLD))
-        assert ("SELL", "HOLD", "BUY")[action] == flip["decision"] != decision.action
-        flipped += 1
-    assert flipped > 5
+        assert ("SELL", "HOLD", "BUY")[action] == counterfactual["decision"] != decision.action
+        found += 1
+    assert found > 5
 
 
 def test_the_reasoning_begins_as_in_the_specification_and_says_what_drove_it() -> None:

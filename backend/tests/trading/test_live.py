@@ -9,7 +9,7 @@ import pytest
 import time_machine
 
 from engine.snapshot import Snapshot
-from learning.serving import Answer
+from learning.registry.serving import Prediction
 from market.ingestion.history import OVERLAP
 from market.models import Candle, Symbol
 from market.services import add_symbol, store_candles
@@ -40,8 +40,8 @@ MODEL = np.array([0.1, 0.1, 0.8])
 class Buyer:
     """A model that always wants to buy."""
 
-    def answer(self, snapshot: Snapshot, model_type: str) -> Answer:
-        return Answer(MODEL, model_type, "told", {})
+    def predict(self, snapshot: Snapshot, model_type: str) -> Prediction:
+        return Prediction(MODEL, model_type, "told", {})
 
 
 class RealTime(Exchange):

@@ -17,7 +17,7 @@ from engine.indicators import WINDOW, Array
 from engine.orders import OUTCOMES, Instrument
 from engine.snapshot import market_frame
 from engine.terms import Costs, Rules
-from learning.serving import Answer
+from learning.registry.serving import Prediction
 from market.calendar.sessions import times_of
 from market.instruments import stored_instrument
 from market.models import Symbol
@@ -57,9 +57,9 @@ class KnownModel:
     def __init__(self, answers: dict[tuple[str, datetime], Array]) -> None:
         self.answers = answers
 
-    def answer(self, snapshot: Any, model_type: str) -> Answer | None:
+    def predict(self, snapshot: Any, model_type: str) -> Prediction | None:
         row = self.answers.get((snapshot.symbol, snapshot.open_time))
-        return None if row is None else Answer(row, model_type, "known", {})
+        return None if row is None else Prediction(row, model_type, "known", {})
 
 
 def frames(real_data: Path, symbols: Sequence[str], holes: bool = False) -> dict[str, pd.DataFrame]:

@@ -10,11 +10,11 @@ import time_machine
 from django.core.management import call_command
 
 from engine.indicators import WINDOW
-from learning.making import make_model
 from learning.models import ModelVersion, TrainingTask
-from learning.recipes import Recipe
-from learning.requests import request_training
-from learning.serving import Predictor
+from learning.registry.requests import request_training
+from learning.registry.serving import Predictor
+from learning.training.recipes import Recipe
+from learning.training.train import train_and_score
 from market.ingestion import history
 from market.models import Candle, CandleGap, Symbol
 from market.selectors import candle_frame
@@ -81,7 +81,7 @@ def test_the_first_model_of_a_live_market_learns_from_a_month(source: KnownSourc
     symbol = begun()
     running_account(interval="5m")
     pipeline = make_pipeline()
-    trainer = Trainer(Predictor(), pipeline.prepare_training, make=make_model)
+    trainer = Trainer(Predictor(), pipeline.prepare_training, make=train_and_score)
     assert not trainer.ready(Market(symbol, "5m"))
     trainer.thread.join(60)
     assert ModelVersion.objects.get().first_time < NOW - timedelta(days=29)

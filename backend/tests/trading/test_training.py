@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 from django.core.management import CommandError, call_command
 
-from learning.apart import make_model_apart
-from learning.making import make_model
 from learning.models import ModelVersion, Promotion, TrainingTask
-from learning.recipes import Recipe
-from learning.requests import begin_training, finish_training, request_training
-from learning.selectors import champion
-from learning.serving import Predictor
+from learning.registry.requests import begin_training, finish_training, request_training
+from learning.registry.selectors import champion
+from learning.registry.serving import Predictor
+from learning.training.process import train_in_process
+from learning.training.recipes import Recipe
+from learning.training.train import train_and_score
 from market.services import add_symbol, store_candles
 from tests.files import on_disk
 from tests.markets import random_candles
@@ -48,7 +48,7 @@ def test_the_loop_waits_for_the_first_model_only():
     """Trained in a child process, as in life."""
     running_account()
     store_candles(market().symbol, "1h", random_candles(200), "csv")
-    trainer = Trainer(Predictor(), make=make_model_apart)
+    trainer = Trainer(Predictor(), make=train_in_process)
     assert not trainer.ready(market())
     assert not trainer.ready(market())
     wait(trainer)
@@ -62,7 +62,7 @@ def test_the_loop_waits_for_the_first_model_only():
 def test_a_market_that_cannot_be_trained_goes_on_and_says_why():
     running_account()
     store_candles(market().symbol, "1h", random_candles(60), "csv")
-    trainer = Trainer(Predictor(), make=make_model)
+    trainer = Trainer(Predictor(), make=train_and_score)
     assert not trainer.ready(market())
     wait(trainer)
     assert trainer.ready(market())
@@ -74,7 +74,7 @@ def test_the_loop_runs_requested_trainings():
     account = running_account()
     store_candles(market().symbol, "1h", random_candles(200), "csv")
     asked = [request_training(account.user, market().symbol, "1h", "gradient_boosting") for _ in range(2)]
-    trainer = Trainer(Predictor(), make=make_model)
+    trainer = Trainer(Predictor(), make=train_and_score)
     for _ in asked:
         trainer.polled = -10.0
         trainer.work()
@@ -118,7 +118,7 @@ def test_train_model_fetches_trains_and_shows_the_scores_beside_the_baselines(ca
     assert f"gradient_boosting for GOOG at 1d: champion\n  hash      {version.content_hash}" in output
     assert {"model", "majority", "previous_action", "coin"} <= {line.split()[0] for line in output.splitlines()}
     call_command("train_model", symbol="GOOG", interval="1d", model_type="gradient_boosting", seed=7, promote=True)
-    assert champion(version.symbol, "1d", "gradient_boosting").seed == 7
+    assert champion(version.symbol, "1d", "gradient_boosting").recipe["seed"] == 7
     assert Promotion.objects.latest("pk").reason == "by hand"
     capsys.readouterr()
     call_command("check_model_learning", symbol="GOOG")

@@ -11,9 +11,8 @@ from engine.account import at_close, within
 from engine.decide import choose, decision_payload, reasoning, risk_score, wanted_lots
 from engine.orders import EXECUTED, NO_DECISION, Action
 from engine.snapshot import Snapshot
-from learning.reasons import Explained, explained, reasons_of
-from learning.rule_based import rule_answer
-from learning.serving import Answer, Predictor
+from learning.explanation.reasons import Explained, explained, reasons_of
+from learning.registry.serving import Prediction, Predictor, rule_prediction
 from trading.agents import journal
 from trading.agents.fallback import FallbackNotes
 from trading.agents.reports import fill_report
@@ -32,7 +31,7 @@ class Choice(NamedTuple):
 
     action: Action
     confidence: float
-    answer: Answer
+    answer: Prediction
     why: Explained
 
 
@@ -134,8 +133,8 @@ class DecisionMaker:
         """
         message, snapshot = market
         models = {session.settings.model_name for session in sessions}
-        answers = {model: self.predictor.answer(snapshot, model) for model in models}
-        by_rules = rule_answer(snapshot) if None in answers.values() else None
+        answers = {model: self.predictor.predict(snapshot, model) for model in models}
+        by_rules = rule_prediction(snapshot) if None in answers.values() else None
         choices: dict[tuple[str, bool, float], Choice | None] = {}
         decided, without_model = [], []
         for session in sessions:
@@ -214,7 +213,7 @@ def concerned(messages: Sequence[Message]) -> Q:
     return chosen
 
 
-def chosen(answer: Answer | None, threshold: float) -> Choice | None:
+def chosen(answer: Prediction | None, threshold: float) -> Choice | None:
     """None where the model has no answer."""
     if answer is None:
         return None

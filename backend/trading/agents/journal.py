@@ -25,7 +25,7 @@ from trading.models import (
 )
 
 if TYPE_CHECKING:
-    from learning.continuous import Change
+    from learning.promotion.review import Change
 
 SPOKEN = {
     Reason.SIGNAL: "on a signal",

@@ -37,8 +37,8 @@ class RuleSerializer(serializers.Serializer[Any]):
     text = serializers.CharField()
 
 
-FlipSerializer = inline_serializer(
-    "Flip",
+CounterfactualSerializer = inline_serializer(
+    "Counterfactual",
     {
         "feature": serializers.ChoiceField(choices=list(FEATURES)),
         "from": serializers.FloatField(),
@@ -64,7 +64,7 @@ class ExplanationSerializer(serializers.Serializer[Any]):
         help_text="To SELL, HOLD and BUY: 14 numbers each, in the order of `features`.",
     )
     rule = RuleSerializer(help_text="The comparison that fired.")
-    flip = FlipSerializer
+    counterfactual = CounterfactualSerializer
 
 
 class MetadataSerializer(serializers.Serializer[Any]):

@@ -13,8 +13,8 @@ from rest_framework.views import APIView
 from engine.candles import INTERVALS
 from learning.choice import ModelChoice
 from learning.models import ModelVersion, TrainingTask
-from learning.recipes import Algorithm
-from learning.requests import request_training
+from learning.registry.requests import request_training
+from learning.training.recipes import Algorithm
 from trading.api.books import BookMixin, SymbolFilters
 from trading.api.inputs import IdField, body
 from trading.selectors.models import model_versions, training_task

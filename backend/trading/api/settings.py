@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from engine.candles import INTERVALS
-from learning.recipes import Algorithm
+from learning.training.recipes import Algorithm
 from trading.api.books import BookMixin
 from trading.api.inputs import StrictNumberField, TextField, TrueOrFalseField, WholeNumberField, checked
 from trading.books.preferences import AlreadyTraded, NotFollowed, change_settings

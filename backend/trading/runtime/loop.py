@@ -9,7 +9,7 @@ from time import monotonic
 from django.db import connection
 from django.utils import timezone
 
-from learning.apart import make_model_apart
+from learning.training.process import train_in_process
 from market.selectors import latest_candles
 from trading.agents import journal
 from trading.live.markets import has_unpublished
@@ -47,7 +47,7 @@ class Runner:
         self.trainer = Trainer(
             self.pipeline.predictor,
             self.pipeline.prepare_training,
-            learn=lambda: learn_everywhere(make_model_apart, self.pipeline.predictor),
+            learn=lambda: learn_everywhere(train_in_process, self.pipeline.predictor),
         )
         self._prepared: set[Market] = set()
         self._ready_until: dict[Market, float] = {}

@@ -72,7 +72,7 @@ def decide_now(account: Account, symbol: Symbol, pipeline: Pipeline | None = Non
     maker = (pipeline or agents()).decision_maker
     # Before anything is locked: loading a model takes seconds, and a waiting snapshot needs all of them.
     warm_up(Market(symbol, interval), maker.predictor)
-    maker.predictor.answer(Snapshot.from_json(snapshot.payload), account.settings.model_name)
+    maker.predictor.predict(Snapshot.from_json(snapshot.payload), account.settings.model_name)
     if snapshot.processed_at is None and not maker.adapter.work_on(snapshot, maker.handle):
         raise NotNow("agents_busy", f"The agents are still at work on {symbol}; ask again in a moment.")
     with transaction.atomic():

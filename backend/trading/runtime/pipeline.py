@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db.models import Max
 from django.utils import timezone
 
-from learning.serving import Predictor
+from learning.registry.serving import Predictor
 from market.errors import MarketError
 from market.models import Symbol
 from market.selectors import latest_candles

@@ -17,15 +17,15 @@ from engine.candles import interval_length
 from engine.rules import MODEL_TYPE
 from engine.snapshot import Snapshot
 from learning.choice import ModelChoice
-from learning.continuous import review, succeed
-from learning.making import Made, make_model
 from learning.models import ModelVersion
-from learning.outcomes import Outcome
-from learning.recipes import Recipe, RecipeError
-from learning.selectors import champion, newest_version
-from learning.services import train_version
-from learning.serving import Predictor
-from learning.training import TrainingError
+from learning.promotion.review import review, succeed
+from learning.registry.selectors import champion, newest_version
+from learning.registry.services import train_version
+from learning.registry.serving import Predictor
+from learning.training.examples import PositionOutcome
+from learning.training.fit import TrainingError
+from learning.training.recipes import Recipe, RecipeError
+from learning.training.train import TrainingResult, train_and_score
 from trading.agents import journal
 from trading.messages.adapter import OUTAGES
 from trading.models import Decision, Message, Trade
@@ -36,11 +36,11 @@ logger = logging.getLogger(__name__)
 
 DECISIONS_BETWEEN = 10
 
-MakeFrom = Callable[[Recipe, pd.DataFrame, bool, Sequence[Outcome]], Made]
-"""`learning.making.make_model`, or the same in a process of its own."""
+MakeFrom = Callable[[Recipe, pd.DataFrame, bool, Sequence[PositionOutcome]], TrainingResult]
+"""`learning.training.train.train_and_score`, or the same in a process of its own."""
 
 
-def learn_everywhere(make: MakeFrom = make_model, predictor: Predictor | None = None) -> None:
+def learn_everywhere(make: MakeFrom = train_and_score, predictor: Predictor | None = None) -> None:
     """Each model of each watched market once. A failure is logged for its followers, and the others go on."""
     for market in watched_markets():
         for name in wanted_models(market):
@@ -58,7 +58,7 @@ def learn_everywhere(make: MakeFrom = make_model, predictor: Predictor | None = 
 
 
 def learn(
-    market: Market, name: str, make: MakeFrom = make_model, predictor: Predictor | None = None
+    market: Market, name: str, make: MakeFrom = train_and_score, predictor: Predictor | None = None
 ) -> ModelVersion | None:
     """Reviews the champion, and trains and returns a challenger if one is due. Raises TrainingError."""
     newest = newest_version(market.symbol, market.interval, name)
@@ -110,7 +110,7 @@ class _Pair:
     cost: Decimal = Decimal(0)
 
 
-def completed_pairs(market: Market) -> list[Outcome]:
+def completed_pairs(market: Market) -> list[PositionOutcome]:
     """The profits of the positions of all accounts in a market, by the candle of the decision.
 
     Without positions that were opened by hand, and those of which nothing is sold.
@@ -119,7 +119,7 @@ def completed_pairs(market: Market) -> list[Outcome]:
     rows = trades.values_list(
         "account", "action", "order__decision__interval", "order__decision__close_time", "pnl", "cost"
     )
-    outcomes: list[Outcome] = []
+    outcomes: list[PositionOutcome] = []
     open_pairs: dict[int, _Pair] = {}
     length: timedelta = interval_length(market.interval)
     for account, action, interval, closed, pnl, cost in rows.iterator():
@@ -135,6 +135,6 @@ def completed_pairs(market: Market) -> list[Outcome]:
     return sorted(outcomes, key=lambda outcome: (outcome.open_time, outcome.profit))
 
 
-def _complete(pair: _Pair | None, length: timedelta, outcomes: list[Outcome]) -> None:
+def _complete(pair: _Pair | None, length: timedelta, outcomes: list[PositionOutcome]) -> None:
     if pair is not None and pair.cost:
-        outcomes.append(Outcome(pair.decided_at - length, float(pair.pnl / pair.cost)))
+        outcomes.append(PositionOutcome(pair.decided_at - length, float(pair.pnl / pair.cost)))

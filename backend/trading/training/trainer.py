@@ -10,16 +10,16 @@ from django.conf import settings
 from django.db import connection
 
 from engine.candles import CandleError
-from learning.apart import make_model_apart
 from learning.choice import ModelChoice
-from learning.making import make_model
 from learning.models import ModelVersion
-from learning.recipes import Algorithm, Recipe, RecipeError, ThresholdUnit
-from learning.requests import begin_training, finish_training
-from learning.selectors import champion, is_missing, waiting_trainings
-from learning.services import Make, train_version
-from learning.serving import Predictor
-from learning.training import TrainingError
+from learning.registry.requests import begin_training, finish_training
+from learning.registry.selectors import champion, is_missing, waiting_trainings
+from learning.registry.services import Make, train_version
+from learning.registry.serving import Predictor
+from learning.training.fit import TrainingError
+from learning.training.process import train_in_process
+from learning.training.recipes import Algorithm, Recipe, RecipeError, ThresholdUnit
+from learning.training.train import train_and_score
 from market.errors import MarketError
 from trading.agents import journal
 from trading.messages.adapter import OUTAGES
@@ -59,7 +59,7 @@ def warm_up(market: Market, predictor: Predictor) -> None:
             predictor.usable(version)
 
 
-def train(market: Market, model_type: str, make: Make = make_model) -> ModelVersion | None:
+def train(market: Market, model_type: str, make: Make = train_and_score) -> ModelVersion | None:
     """Trains on the stored history and logs it for the followers; None, with the reason logged, when it fails."""
     try:
         version = train_version(market.symbol, market.interval, recipe_for(model_type), make=make)
@@ -71,7 +71,7 @@ def train(market: Market, model_type: str, make: Make = make_model) -> ModelVers
     return version
 
 
-def train_requested(prepare: Prepare, make: Make = make_model) -> bool:
+def train_requested(prepare: Prepare, make: Make = train_and_score) -> bool:
     """Runs the oldest training that was requested; False if none waits. `prepare` stores its candles.
 
     The result or the error is stored on the request. Raises OUTAGES and unexpected errors.
@@ -107,13 +107,13 @@ def recipe_for(name: str) -> Recipe:
 class Trainer:
     """Trains and loads models in one thread, so that the loop goes on with other markets.
 
-    The thread waits for the process that trains (`learning.apart`). It is a daemon: a stop must not wait for it, and
-    loses nothing, because a version is written in one transaction.
+    The thread waits for the process that trains (`learning.training.process`). It is a daemon: a stop must not wait
+    for it, and loses nothing, because a version is written in one transaction.
     """
 
     predictor: Predictor
     prepare: Prepare = lambda market: None
-    make: Make = make_model_apart
+    make: Make = train_in_process
     tried: dict[MarketModel, float] = field(default_factory=dict)
     thread: Thread | None = None
     polled: float = -POLL_SECONDS

@@ -27,7 +27,7 @@ from backtests.series import Series
 from backtests.wording import notes
 from config.embedded import prepare_embedded_database
 from engine.candles import CandleError
-from learning.training import TrainingError
+from learning.training.fit import TrainingError
 from market.errors import MarketError
 from market.instruments import parse_symbol
 

@@ -1,4 +1,4 @@
-"""`check_leakage`: whether an input of the models knows the future, said of each by name."""
+"""`check_leakage`: checks each input of the models for look-ahead."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,40 +13,39 @@ from django.core.management.base import CommandParser
 from config.embedded import prepare_embedded_database
 from engine.candles import INTERVALS, CandleError
 from engine.features import FeatureForm
-from learning.leakage import CUTS, Columns, LeakageError, Verdict, feature_columns, verdicts
+from learning.scores.leakage import CUTS, Columns, LeakageError, Verdict, feature_columns, verdicts
 from market.errors import MarketError
 from market.models import Symbol
 from market.selectors import candle_frame
 from market.sources import csv_file
 from market.symbols import parse_symbol
 
-LEAKS, CANNOT_TELL = 1, 2
+LEAKS, UNDECIDED = 1, 2
 STORED, CSV = "stored", "csv"
 PLANTED = COMPUTED, LOOKED_UP = "planted_computed", "planted_looked_up"
 
 
 class Command(BaseCommand):
     help = (
-        "Check by name that no input of the models knows the future: each is computed again where the future is "
-        "missing and where it is another one, and suspected where it foretells too well. Ends with 1 where one leaks, "
-        "with 2 where nothing can be told."
+        "Check that no input of the models uses future data: each is computed again with later candles removed and "
+        "replaced, and reported if it predicts too well. Exit code 1 if an input leaks, 2 if it cannot be decided."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--symbol", required=True)
         parser.add_argument("--interval", default=settings.DEFAULT_INTERVAL, choices=list(INTERVALS))
         parser.add_argument(
-            "--candles", choices=(STORED, CSV), help="where from (default: stored ones, and where there are none, csv)"
+            "--candles", choices=(STORED, CSV), help="source (default: stored candles, otherwise the csv file)"
         )
-        parser.add_argument("--history", type=int, help="the newest candles to look at (default: all)")
+        parser.add_argument("--history", type=int, help="use the newest candles only (default: all)")
         forms = [form.value for form in FeatureForm]
         parser.add_argument("--form", default=FeatureForm.STATIONARY.value, choices=forms)
         parser.add_argument(
             "--column", type=Path, action="append", default=[], metavar="FILE",
-            help="a CSV file of a column of yours beside the 14: open time of the candle, value; may be repeated",
+            help="a CSV file of an additional column: open time of the candle, value; may be repeated",
         )  # fmt: skip
         parser.add_argument(
-            "--plant", action="store_true", help="two columns that know the future, to see that the check can fail"
+            "--plant", action="store_true", help="add two columns that use future data, to see the check fail"
         )
 
     def handle(self, *args: Any, **given: Any) -> None:
@@ -59,27 +58,27 @@ class Command(BaseCommand):
             self.stdout.write(f"{of}: {len(candles):,} candles, {candles.index[0]} to {candles.index[-1]}")
             found = verdicts(beside(parts), candles)
         except (MarketError, CandleError, LeakageError) as error:
-            raise CommandError(str(error), returncode=CANNOT_TELL) from error
-        self.tell(found, {str(name) for part in own for name in part(candles)}, given["plant"])
+            raise CommandError(str(error), returncode=UNDECIDED) from error
+        self.report(found, {str(name) for part in own for name in part(candles)}, given["plant"])
 
-    def tell(self, found: Sequence[Verdict], own: set[str], is_planted: bool) -> None:
+    def report(self, found: Sequence[Verdict], own: set[str], is_planted: bool) -> None:
         shares = ", ".join(f"{share:.0%}" for share in CUTS)
-        self.stdout.write(f"Future missing, and another one, from {shares} of them on:")
+        self.stdout.write(f"Later candles removed, and replaced, from {shares} of the history on:")
         for verdict in found:
             self.stdout.write(line(verdict, verdict.column in own))
         leaks = [verdict.column for verdict in found if verdict.leak]
-        untold = [verdict.column for verdict in found if verdict.area is None and verdict.column in own]
+        undecided = [verdict.column for verdict in found if verdict.area is None and verdict.column in own]
         if is_planted and not set(PLANTED) <= set(leaks):
-            raise CommandError("a planted column was not caught: too few candles to tell", returncode=CANNOT_TELL)
+            raise CommandError("a planted column was not found: too few candles", returncode=UNDECIDED)
         if leaks:
-            raise CommandError(f"{len(leaks)} of {len(found)} know the future: {', '.join(leaks)}", returncode=LEAKS)
-        if untold:
-            raise CommandError(f"too few moves to tell of {', '.join(untold)}", returncode=CANNOT_TELL)
-        self.stdout.write(f"None of {len(found)} knows the future.")
+            raise CommandError(f"{len(leaks)} of {len(found)} use future data: {', '.join(leaks)}", returncode=LEAKS)
+        if undecided:
+            raise CommandError(f"too few moves to check {', '.join(undecided)}", returncode=UNDECIDED)
+        self.stdout.write(f"None of {len(found)} uses future data.")
 
 
 def found_candles(symbol: str, interval: str, where: str | None) -> tuple[pd.DataFrame, str]:
-    """The candles of a market, and what to call them. Raises MarketError or CandleError."""
+    """The candles of a market, and their description. Raises MarketError or CandleError."""
     name = parse_symbol(symbol)
     row = Symbol.objects.filter(symbol=name).first()
     if where != CSV and row is not None and not (stored := candle_frame(row, interval)).empty:
@@ -95,24 +94,24 @@ def newest(candles: pd.DataFrame, count: int | None) -> pd.DataFrame:
     if count is None:
         return candles
     if count < 1:
-        raise LeakageError("--history counts candles, from 1 on")
+        raise LeakageError("--history counts candles and must be at least 1")
     return candles.iloc[-count:]
 
 
 def own_columns(path: Path) -> Columns:
-    """The columns of a file, which say the same whatever the candles are. Raises LeakageError."""
+    """The columns of a file; they do not depend on the candles. Raises LeakageError."""
     try:
         table = pd.read_csv(path, index_col=0).astype(np.float64)
         table.index = pd.to_datetime(table.index, utc=True)
     except (OSError, ValueError) as error:
-        raise LeakageError(f"{path}: not a column of times and one of numbers: {error}") from error
+        raise LeakageError(f"{path}: not a column of times and columns of numbers: {error}") from error
     if not table.index.is_unique or table.columns.empty:
-        raise LeakageError(f"{path}: a time stands in it twice, or nothing but times")
+        raise LeakageError(f"{path}: a time occurs twice, or there is no column of values")
     return lambda candles: table.reindex(candles.index)
 
 
 def planted(candles: pd.DataFrame) -> list[Columns]:
-    """One column that is computed from the candle after its own, and one that was looked up there."""
+    """A column that is computed from the next candle, and one that is looked up in a table of next candles."""
     table = candles["close"].shift(-1)
 
     def computed(some: pd.DataFrame) -> pd.DataFrame:
@@ -125,7 +124,7 @@ def planted(candles: pd.DataFrame) -> list[Columns]:
 
 
 def beside(parts: Sequence[Columns]) -> Columns:
-    """The columns of all. Raises LeakageError when two have the same name."""
+    """The columns of all parts. Raises LeakageError where two have the same name."""
 
     def columns(candles: pd.DataFrame) -> pd.DataFrame:
         frame = pd.concat([part(candles) for part in parts], axis=1)
@@ -140,7 +139,7 @@ def beside(parts: Sequence[Columns]) -> Columns:
 def line(verdict: Verdict, is_own: bool) -> str:
     if verdict.leak:
         return f"  {verdict.column:<20} LEAKS: {verdict.leak.why}"
-    # A column of a file says the same whatever the candles are: the first look proves nothing of it.
-    looked = "" if is_own else "the same in every future; "
-    area = "too few moves to tell" if verdict.area is None else f"AUC {verdict.area:.2f} where it is farthest from 0.50"
-    return f"  {verdict.column:<20} {'cannot be told' if is_own and verdict.area is None else 'passes'}: {looked}{area}"
+    # The first check proves nothing for a column of a file, which does not depend on the candles.
+    first = "" if is_own else "unchanged by later candles; "
+    area = "too few moves to check" if verdict.area is None else f"AUC {verdict.area:.2f}, the farthest from 0.50"
+    return f"  {verdict.column:<20} {'undecided' if is_own and verdict.area is None else 'passes'}: {first}{area}"

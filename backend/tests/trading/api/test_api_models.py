@@ -4,8 +4,8 @@ import pytest
 
 from engine.features import FEATURE_VERSION
 from learning.models import TrainingTask
-from learning.recipes import Recipe
-from learning.services import train_version
+from learning.registry.services import train_version
+from learning.training.recipes import Recipe
 from market.models import Symbol
 from market.services import store_candles
 from tests.api import problem

@@ -6,7 +6,7 @@ from django.db.models import F
 
 from learning.choice import DEFAULT_HORIZON, ModelChoice, RecipeError
 from learning.models import ModelVersion
-from learning.selectors import newest_version
+from learning.registry.selectors import newest_version
 from market.models import Candle, Symbol
 from tests.api import problem
 from tests.trading.api.markets import API, BUY, HOLD, NONSENSE, SELL, account_of, body
@@ -207,7 +207,7 @@ def test_the_initial_balance_can_change_until_the_first_order(client, user, play
 
 def test_the_model_is_chosen_by_type_horizon_and_history(client, user, played, monkeypatch: pytest.MonkeyPatch):
     asked: list[str] = []
-    monkeypatch.setattr(played.predictor, "answer", lambda snapshot, wanted: asked.append(wanted))
+    monkeypatch.setattr(played.predictor, "predict", lambda snapshot, wanted: asked.append(wanted))
     start_agents(account_of(user))
     assert wanted_models(played.market) == ["random_forest"]
     change(client, modelType="gradient_boosting", predictionHorizon=12, historyLength=500)

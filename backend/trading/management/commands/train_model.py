@@ -12,9 +12,9 @@ from engine.candles import INTERVALS, CandleError
 from engine.orders import Action
 from learning.choice import DEFAULT_HORIZON, ModelChoice
 from learning.models import ModelVersion
-from learning.recipes import Recipe, RecipeError
-from learning.services import promote, train_version
-from learning.training import TrainingError
+from learning.registry.services import promote, train_version
+from learning.training.fit import TrainingError
+from learning.training.recipes import Recipe, RecipeError
 from market.errors import MarketError
 from trading.management.accounts import symbol_of
 from trading.runtime.pipeline import make_pipeline

@@ -1,0 +1,40 @@
+"""Copies of registered models as files for other tools. The platform never loads them."""
+
+import json
+import logging
+import os
+from pathlib import Path
+
+from django.conf import settings
+
+from learning.models import ModelVersion
+from learning.registry.stored import manifest
+
+logger = logging.getLogger(__name__)
+
+
+def export(version: ModelVersion, artefact: bytes) -> Path | None:
+    """Writes an .onnx file to MODEL_PATH, and its manifest as .json; None where MODEL_PATH is empty.
+
+    Errors are logged and not raised, because the model is stored in the database.
+    """
+    if not settings.MODEL_PATH:
+        return None
+    name = "_".join((version.symbol.symbol, version.interval, version.name.replace(":", "-"), version.content_hash[:8]))
+    path = Path(settings.MODEL_PATH) / f"{name}.onnx"
+    document = {"content_hash": version.content_hash, **manifest(version), "scores": version.scores}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path.with_suffix(".json"), json.dumps(document, indent=1, sort_keys=True).encode())
+        _write(path, artefact)
+    except OSError as error:
+        logger.error("MODEL_PATH: %s could not be written: %s", path, error)
+        return None
+    return path
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Atomic: the file is complete or absent."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_bytes(content)
+    part.replace(path)
