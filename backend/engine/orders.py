@@ -4,6 +4,7 @@ Inside the engine prices are whole ticks, quantities whole lots and money whole 
 `Instrument` converts between them and the Decimals and floats outside.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 from enum import IntEnum, StrEnum
@@ -120,6 +121,11 @@ class Instrument:
     def ticks(self, price: float) -> int:
         """A price of the market in ticks, to the nearest (half to even), one at the least."""
         return max(round(price * self._ticks_per_unit), 1)
+
+    def tick_row(self, prices: Sequence[float]) -> list[int]:
+        """The same of a few prices."""
+        per_unit = self._ticks_per_unit
+        return [max(round(price * per_unit), 1) for price in prices]
 
     def tick_array(self, prices: Array) -> Ticks:
         """The same of prices (n,), in the smallest type that holds them."""

@@ -64,33 +64,40 @@ def refusal_text(
     code: Code, a: Account, h: Holding, lots: int, tick: int, age: float, instrument: Instrument, t: Terms
 ) -> str:
     """A refusal in words, with the figures that the gate compared."""
-    money, symbol = instrument.money, instrument.symbol
-    others = a.worth - amount_received(h.mark, h.lots, t)
-    equity = money(a.cash + others + amount_received(tick, h.lots, t))
-    position = money(amount_received(tick, h.lots + lots, t))
-    price = buy_price(tick, t)
-    needed = money(amount_paid(price, lots, t) + commission(price, lots, t))
     texts = {
         Code.HOLD: "HOLD asks for no trade",
-        Code.POSITION_OPEN: f"a position of {instrument.quantity(h.lots)} {symbol} is open already",
-        Code.NO_POSITION: f"there is no {symbol} to sell",
+        Code.NO_POSITION: f"there is no {instrument.symbol} to sell",
         Code.KILL_SWITCH: "the kill switch is on: no entries",
+        Code.QUANTITY_TOO_SMALL: f"the quantity is below one lot of {instrument.lot_step} {instrument.symbol}",
         Code.STALE_QUOTE: f"the market data are {age:.0f} s old; at most {t.max_age:.0f} s",
-        Code.DRAWDOWN_LIMIT: f"equity {equity} is more than {_percent(t.drawdown_n, t.drawdown_d)} below "
-        f"{money(a.peak)}",
-        Code.DAILY_LOSS_LIMIT: f"more than {_percent(t.daily_loss_n, t.daily_loss_d)} of {money(a.day_start)} was lost "
-        "today",
         Code.ENTRIES_PER_DAY: f"{a.entries} entries today; at most {t.max_entries}",
         Code.OPEN_POSITIONS: f"{a.open_positions} positions are open; at most {t.max_open}",
-        Code.QUANTITY_TOO_SMALL: f"the quantity is below one lot of {instrument.lot_step} {symbol}",
-        Code.NOTIONAL_TOO_SMALL: f"{money(amount_received(tick, lots, t))} is below the least order of "
+    }
+    return texts.get(code) or _money_text(code, a, h, lots, tick, instrument, t)
+
+
+def _money_text(code: Code, a: Account, h: Holding, lots: int, tick: int, instrument: Instrument, t: Terms) -> str:
+    """Of the refusals that compare money."""
+    step = instrument.money_step / t.scale
+    others = a.worth - amount_received(h.mark, h.lots, t)
+    equity = (a.cash + others + amount_received(tick, h.lots, t)) * step
+    position, price = amount_received(tick, h.lots + lots, t) * step, buy_price(tick, t)
+    needed = (amount_paid(price, lots, t) + commission(price, lots, t)) * step
+    held, asked = h.lots * instrument.lot_step, lots * instrument.lot_step
+    texts = {
+        Code.POSITION_OPEN: f"a position of {held} {instrument.symbol} is open already",
+        Code.DRAWDOWN_LIMIT: f"equity {equity} is more than {_percent(t.drawdown_n, t.drawdown_d)} below "
+        f"{a.peak * step}",
+        Code.DAILY_LOSS_LIMIT: f"more than {_percent(t.daily_loss_n, t.daily_loss_d)} of {a.day_start * step} was lost "
+        "today",
+        Code.NOTIONAL_TOO_SMALL: f"{amount_received(tick, lots, t) * step} is below the least order of "
         f"{instrument.minimum_notional}",
         Code.POSITION_LIMIT: f"a position of {position} would be above {_percent(t.position_n, t.position_d)} of the "
         f"equity {equity}",
-        Code.EXPOSURE_LIMIT: f"positions of {money(others) + position} would be above "
+        Code.EXPOSURE_LIMIT: f"positions of {others * step + position} would be above "
         f"{_percent(t.exposure_n, t.exposure_d)} of the equity {equity}",
-        Code.INSUFFICIENT_CASH: f"{needed} is needed, {money(a.cash)} is free",
-        Code.EXCEEDS_POSITION: f"cannot sell {instrument.quantity(lots)} {symbol}: {instrument.quantity(h.lots)} held",
+        Code.INSUFFICIENT_CASH: f"{needed} is needed, {a.cash * step} is free",
+        Code.EXCEEDS_POSITION: f"cannot sell {asked} {instrument.symbol}: {held} held",
     }
     return texts[code]
 

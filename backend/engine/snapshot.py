@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from engine.analysis import ANALYSIS, analysis, analysis_columns
-from engine.candles import COLUMNS, interval_length
+from engine.candles import COLUMNS, INTERVALS, interval_length
 from engine.indicators import INDICATORS, Array, indicator_columns, indicators
 
 MARKET_COLUMNS = (*COLUMNS, *INDICATORS, *ANALYSIS)
@@ -48,7 +48,7 @@ class Snapshot:
 
     @property
     def close_time(self) -> datetime:
-        return self.open_time + interval_length(self.interval)
+        return self.open_time + INTERVALS[self.interval]
 
     def to_json(self) -> dict[str, Any]:
         """The payload of a MARKET_SNAPSHOT message; floats keep every bit through JSON."""

@@ -1,6 +1,7 @@
 """The steps in which a symbol is traded: as its venue stated them, else by its kind and its past prices."""
 
 from decimal import Decimal
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -32,24 +33,24 @@ def instrument_for(symbol: str, history: pd.DataFrame) -> Instrument:
 
 def stored_instrument(row: Symbol, price_tick: Decimal | None = None) -> Instrument:
     """The instrument of a row. The tick may be left out where the row states one."""
-    kind, in_coins = Kind(row.kind), is_in_coins(row)
     tick = row.price_tick if price_tick is None else price_tick
     if tick is None:
         raise ValueError(f"{row.symbol} has no price tick yet: no candles have been seen")
+    return _instrument(row.symbol, row.kind, tick, row.lot_step, row.minimum_notional)
+
+
+@lru_cache(maxsize=4096)
+def _instrument(
+    symbol: str, kind_name: str, tick: Decimal, lot_step: Decimal | None, minimum: Decimal | None
+) -> Instrument:
+    kind, in_coins = Kind(kind_name), crypto_quote(symbol) in COIN_QUOTES
     return Instrument(
-        symbol=row.symbol,
+        symbol=symbol,
         price_tick=_short(tick),
-        lot_step=LOT_STEPS[kind] if row.lot_step is None else _short(row.lot_step),
-        minimum_notional=_usual_minimum(kind, in_coins)
-        if row.minimum_notional is None
-        else _short(row.minimum_notional),
+        lot_step=LOT_STEPS[kind] if lot_step is None else _short(lot_step),
+        minimum_notional=_usual_minimum(kind, in_coins) if minimum is None else _short(minimum),
         money_step=COIN_STEP if in_coins else CENT,
     )
-
-
-def is_in_coins(row: Symbol) -> bool:
-    """Whether its money is itself a coin."""
-    return crypto_quote(row.symbol) in COIN_QUOTES
 
 
 def inferred_tick(history: pd.DataFrame) -> Decimal:

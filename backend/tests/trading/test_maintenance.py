@@ -112,13 +112,13 @@ def test_a_renamed_column_of_a_written_out_statement_fails_loudly() -> None:
 
 
 def test_a_new_counter_of_an_account_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    record = AccountSession.record
+    record = AccountSession._record_fill
 
     def counting(session: AccountSession, *arguments: Any) -> Trade:
         session.account.__dict__["fills"] += 1
         return record(session, *arguments)
 
-    monkeypatch.setattr(AccountSession, "record", counting)
+    monkeypatch.setattr(AccountSession, "_record_fill", counting)
     with column(Account, "fills", models.PositiveIntegerField(default=0)):
         account = play()
         stored = Account.objects.filter(pk=account.pk).values_list("fills", flat=True).get()

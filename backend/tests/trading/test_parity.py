@@ -25,7 +25,7 @@ from tests.engine.accounts import moody_probabilities
 from tests.markets import real_candles
 from tests.trading.markets import CASH, PlayedSource, running_account
 from trading.books.audit import differences
-from trading.books.session import REASONS, limits_of, policy_of
+from trading.books.session import REASONS, RULES, rules_of
 from trading.models import Account, CashEntry, Decision, EquityPoint, Position, SessionRecord, Trade, TradingSettings
 from trading.runtime.pipeline import Pipeline
 from trading.selectors.markets import Market
@@ -125,7 +125,7 @@ def expected(
         noise = (market_frame(candles[symbol])["volatility"] / candles[symbol]["close"]).to_numpy()[HISTORY:]
         actions, confidence = choose(probabilities[symbol], float(settings.confidence_threshold))
         prices = [instrument.tick_array(frame[name].to_numpy()) for name in ("open", "high", "low", "close")]
-        rules = Rules(instrument, Costs(), policy_of(settings), limits_of(settings))
+        rules = Rules(instrument, Costs(), *rules_of(*(getattr(settings, name) for name in RULES)))
         series.append(Series(rules, 3600, seconds(frame), *prices, actions, confidence, noise))
         instruments.append(instrument)
     steps = recorded_steps(account, series, instruments) if recorded else None

@@ -7,16 +7,15 @@ from typing import NamedTuple
 
 from django.db.models import Q
 
-from engine.account import at_close, within
-from engine.decide import choose, decision_payload, reasoning, risk_score, wanted_lots
-from engine.orders import EXECUTED, NO_DECISION, Action
+from engine.decide import choose, decision_payload, reasoning
+from engine.orders import NO_DECISION, Action, Reason
 from engine.snapshot import Snapshot
 from learning.explanation.reasons import Explained, explained, reasons_of
 from learning.registry.serving import Prediction, Predictor, rule_prediction
 from trading.agents import journal
 from trading.agents.fallback import FallbackNotes
 from trading.agents.reports import fill_report
-from trading.books.session import REASONS, AccountSession, day_of, locked_sessions, save
+from trading.books.session import AccountSession, locked_sessions, save
 from trading.messages.adapter import DjangoAgentAdapter, Handled
 from trading.models import Account, AgentType, Decision, Follow, Message, Position, TradingSettings
 
@@ -31,19 +30,21 @@ class Choice(NamedTuple):
 
     action: Action
     confidence: float
-    answer: Prediction
+    prediction: Prediction
     why: Explained
 
 
 class Observed(NamedTuple):
-    """A message with what it says."""
+    """A message with what it says; `closed` is the close of its candle."""
 
     message: Message
     snapshot: Snapshot
+    closed: datetime
 
-    @property
-    def moment(self) -> datetime:
-        return self.snapshot.close_time
+    @classmethod
+    def of(cls, message: Message) -> "Observed":
+        snapshot = Snapshot.from_json(message.payload)
+        return cls(message, snapshot, snapshot.close_time)
 
 
 class DecisionMaker:
@@ -64,12 +65,12 @@ class DecisionMaker:
         Of one moment all markets are closed before the first is decided on.
         """
         sessions = locked_sessions(concerned(messages), {message.symbol for message in messages})
-        observed = [Observed(message, Snapshot.from_json(message.payload)) for message in messages]
-        observed.sort(key=lambda it: (it.moment, it.snapshot.symbol, it.message.pk))
+        observed = [Observed.of(message) for message in messages]
+        observed.sort(key=lambda it: (it.closed, it.snapshot.symbol, it.message.pk))
         outgoing: list[Message] = []
         decisions: list[tuple[Observed, Decision]] = []
         hindered: set[int] = set()
-        for _, group in groupby(observed, key=lambda it: it.moment):
+        for _, group in groupby(observed, key=lambda it: it.closed):
             moment = list(group)
             for market in moment:
                 for session in sessions:
@@ -90,7 +91,7 @@ class DecisionMaker:
 
         The caller holds a transaction. An account that holds the symbol was valued at this close before.
         """
-        market = Observed(message, Snapshot.from_json(message.payload))
+        market = Observed.of(message)
         (session,) = locked_sessions(Q(pk=account.pk), [message.symbol])
         key = decision_key(message, account.pk)
         if (stored := Message.objects.filter(key=key).first()) is not None:
@@ -104,41 +105,39 @@ class DecisionMaker:
         return Message.objects.filter(key=key).first()
 
     def _close(self, session: AccountSession, market: Observed) -> list[Message]:
-        """What a candle did to the levels of a position, and the account valued at its close. The report of an exit."""
-        message, (_, snapshot) = market.message, market
-        symbol, values = message.symbol, snapshot.values
-        instrument, terms = session.instrument(symbol), session.terms(symbol)
-        position = session.positions.get(symbol.symbol)
-        session.step("close", symbol, message.interval, snapshot.close_time)
-        open_, high, low, close = (instrument.ticks(values[name]) for name in ("open", "high", "low", "close"))
-        books, holding, event = within(
-            session.books, session.holding(symbol), open_, high, low, day_of(snapshot.open_time), terms
+        """The account meets a candle; the report of a protective exit."""
+        message, snapshot, closed = market
+        trade = session.close(message.symbol, snapshot, closed)
+        if trade is None:
+            return []
+        order, account = trade.order, session.account
+        reason = Reason(order.reason)
+        journal.traded(session, trade, reason, message)
+        report = self.adapter.message(
+            "",
+            Message.Type.EXECUTION_REPORT,
+            fill_report(trade, order.client_order_id, reason, closed),
+            key=f"exit:{message.pk}:{account.pk}",
+            symbol=message.symbol,
+            interval=message.interval,
+            account=account,
+            caused_by=message,
         )
-        session.keep(symbol, books, holding)
-        reports = []
-        if event.outcome == EXECUTED and position is not None:
-            reason, client_order_id = REASONS[event.reason], f"exit-{position.pk}"
-            trade = session.record(event, symbol, snapshot.open_time, client_order_id, None, reason)
-            journal.traded(session, trade, reason, message)
-            reports.append(
-                self._exit_report(session, message, fill_report(trade, client_order_id, reason, snapshot.close_time))
-            )
-        session.keep(symbol, *at_close(session.books, session.holding(symbol), close, terms))
-        session.value(snapshot.close_time)
-        return reports
+        report.sender = AgentType.EXECUTION
+        return [report]
 
     def _decide(self, sessions: Sequence[AccountSession], market: Observed) -> list[Decision]:
         """What each of these accounts decides, not written yet. The model is asked once, and equal settings choose
         equally. An account whose model cannot serve gets no decision.
         """
-        message, snapshot = market
-        models = {session.settings.model_name for session in sessions}
+        message, snapshot, _ = market
+        models = {session.model_name for session in sessions}
         answers = {model: self.predictor.predict(snapshot, model) for model in models}
         by_rules = rule_prediction(snapshot) if None in answers.values() else None
         choices: dict[tuple[str, bool, float], Choice | None] = {}
         decided, without_model = [], []
         for session in sessions:
-            model, threshold = session.settings.model_name, session.policy.confidence_threshold
+            model, threshold = session.model_name, session.policy.confidence_threshold
             falls_back = answers[model] is None and session.settings.rule_based_fallback
             key = model, falls_back, threshold
             if key not in choices:
@@ -149,12 +148,10 @@ class DecisionMaker:
             else:
                 decided.append(_decision(session, market, choice))
         for model, answer in answers.items():
-            if lacking := [it.account for it in without_model if it.settings.model_name == model]:
+            if lacking := [it.account for it in without_model if it.model_name == model]:
                 journal.without_model(lacking, message, model)
             lacking_keys = {account.pk for account in lacking}
-            served = [
-                it.account for it in sessions if it.settings.model_name == model and it.account.pk not in lacking_keys
-            ]
+            served = [it.account for it in sessions if it.model_name == model and it.account.pk not in lacking_keys]
             self.rules.record(served, message, model, answer)
         return decided
 
@@ -163,7 +160,7 @@ class DecisionMaker:
         return [self._message(market, row) for market, row in decided]
 
     def _message(self, market: Observed, row: Decision) -> Message:
-        message, snapshot = market
+        message, snapshot, _ = market
         payload = decision_payload(
             Action[row.action], row.confidence, row.risk_score, row.quantity, row.reasoning, snapshot, row.model_type
         )
@@ -180,20 +177,6 @@ class DecisionMaker:
             account=row.account,
             caused_by=message,
         )
-
-    def _exit_report(self, session: AccountSession, message: Message, payload: dict[str, object]) -> Message:
-        report = self.adapter.message(
-            "",
-            Message.Type.EXECUTION_REPORT,
-            payload,
-            key=f"exit:{message.pk}:{session.account.pk}",
-            symbol=message.symbol,
-            interval=message.interval,
-            account=session.account,
-            caused_by=message,
-        )
-        report.sender = AgentType.EXECUTION
-        return report
 
 
 def decision_key(snapshot: Message, account: int) -> str:
@@ -225,29 +208,24 @@ def chosen(answer: Prediction | None, threshold: float) -> Choice | None:
 
 
 def _decision(session: AccountSession, market: Observed, choice: Choice) -> Decision:
-    message, snapshot = market
-    symbol, values = message.symbol, snapshot.values
-    instrument, terms = session.instrument(symbol), session.terms(symbol)
-    session.step("decide", symbol, message.interval, snapshot.close_time)
-    close, noise = instrument.ticks(values["close"]), values["volatility"] / values["close"]
-    lots = wanted_lots(
-        session.books, session.holding(symbol), int(choice.action), close, choice.confidence, noise, terms
-    )
+    message, snapshot, closed = market
+    action, confidence, prediction, why = choice
+    quantity, risk = session.decide(snapshot.symbol, snapshot, closed, action, confidence)
     return Decision(
         account=session.account,
-        symbol=symbol,
+        symbol=message.symbol,
         interval=message.interval,
-        close_time=snapshot.close_time,
+        close_time=closed,
         snapshot=message,
-        action=choice.action.name,
-        confidence=choice.confidence,
-        risk_score=risk_score(choice.confidence, noise, terms.stop_distance),
-        quantity=instrument.quantity(lots),
-        price=values["close"],
-        reasoning=reasoning(choice.action, choice.confidence, snapshot) + choice.why.words,
-        model_type=choice.answer.model_type,
-        model_version=choice.answer.version,
-        explanation=choice.why.facts,
+        action=action.name,
+        confidence=confidence,
+        risk_score=risk,
+        quantity=quantity,
+        price=snapshot.values["close"],
+        reasoning=reasoning(action, confidence, snapshot) + why.words,
+        model_type=prediction.model_type,
+        model_version=prediction.version,
+        explanation=why.facts,
     )
 
 

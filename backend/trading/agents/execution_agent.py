@@ -7,14 +7,12 @@ from typing import Any
 from django.db.models import Q
 from django.utils import timezone
 
-from engine.account import at_open
-from engine.orders import EXECUTED, NOTHING_TO_DO, OUTCOMES, Action, Code
-from engine.risk import refusal_text
+from engine.orders import NOTHING_TO_DO, Action, Reason
 from market.models import Symbol
 from market.sources.replay import Price
 from trading.agents import journal
 from trading.agents.reports import FAILURE, failure_report, fill_report, refusal_report
-from trading.books.session import REASONS, AccountSession, day_of, locked_sessions, price_age, save
+from trading.books.session import AccountSession, Refusal, locked_sessions, save
 from trading.messages.adapter import DjangoAgentAdapter, Handled
 from trading.models import Account, AgentType, Decision, Message
 
@@ -63,27 +61,20 @@ class ExecutionAgent:
 
     def _carry_out(self, session: AccountSession, message: Message, decision: Decision, price: Price) -> Message:
         symbol, action, order_id = decision.symbol, Action[decision.action], f"decision-{decision.pk}"
-        instrument, terms = session.instrument(symbol), session.terms(symbol, price.oldest_seconds)
-        session.step("open", symbol, message.interval, decision.close_time)
-        tick, lots = instrument.ticks(price.price), instrument.lots(decision.quantity)
-        age, before = price_age(decision.close_time, price), session.holding(symbol)
-        books, holding, event = at_open(session.books, before, int(action), lots, tick, day_of(price.time), age, terms)
-        session.keep(symbol, books, holding)
+        done = session.execute(
+            "open", symbol, message.interval, decision.close_time, action, decision.quantity, price, order_id, decision
+        )
         decision.executed_at = timezone.now()
-        if event.outcome == EXECUTED:
-            reason = REASONS[event.reason]
-            trade = session.record(event, symbol, price.time, order_id, decision, reason)
-            journal.traded(session, trade, reason, message)
-            decision.status, decision.reason_code = Decision.Status.EXECUTED, reason
-            report = fill_report(trade, order_id, reason, price.time)
-        else:
-            code = Code(OUTCOMES[event.outcome])
-            detail = refusal_text(code, books, before, lots, tick, age, instrument, terms)
-            decision.status, decision.reason_code = Decision.Status.SKIPPED, code
-            if code not in NOTHING_TO_DO:
+        if isinstance(done, Refusal):
+            decision.status, decision.reason_code = Decision.Status.SKIPPED, done.code
+            if done.code not in NOTHING_TO_DO:
                 decision.status = Decision.Status.REJECTED
-                journal.refused(session, detail, decision, message)
-            report = refusal_report(code, detail, action, symbol.symbol, order_id, price.time)
+                journal.refused(session, done.detail, decision, message)
+            report = refusal_report(done.code, done.detail, action, symbol.symbol, order_id, price.time)
+        else:
+            decision.status, decision.reason_code = Decision.Status.EXECUTED, Reason.SIGNAL
+            journal.traded(session, done, Reason.SIGNAL, message)
+            report = fill_report(done, order_id, Reason.SIGNAL, price.time)
         return self._report(message, session.account, report)
 
     def give_up(self, message: Message, error: Exception) -> list[Message]:

@@ -1,23 +1,28 @@
 """An account session: a locked account at work inside one transaction, its rows as the engine's values and back.
 
-Agents call the functions of `engine.account` on the values and hand the result back with `keep`; what was filled is
-recorded with `record`. `save` writes all that happened, for all sessions of a batch.
+`close`, `decide` and `execute` call the order of events in `engine.account`, and make rows of what it returns. `save`
+writes all that happened, for all sessions of a batch.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from django.db.models import Q
 
-from engine.account import Event
+from engine.account import Event, at_close, at_open, within
+from engine.decide import risk_score, wanted_lots
 from engine.fills import amount_received
 from engine.ledger import FLAT, Holding
 from engine.ledger import Account as Books
-from engine.orders import BUY, CENT, ZERO, Action, Instrument, Reason, exact
+from engine.orders import BUY, CENT, EXECUTED, OUTCOMES, ZERO, Action, Code, Instrument, Reason, exact
+from engine.risk import refusal_text
+from engine.snapshot import Snapshot
 from engine.terms import RISK_PER_TRADE, Costs, Limits, Policy, Rules, Terms, terms_of
-from market.instruments import COIN_STEP, is_in_coins, stored_instrument
+from market.instruments import COIN_STEP, stored_instrument
 from market.models import Symbol
 from market.sources.base import Price
 from trading.models import (
@@ -36,10 +41,18 @@ from trading.models import (
 
 COSTS = Costs()
 REASONS = tuple(Reason)
+PRICES = ("open", "high", "low", "close")
 EPOCH = date(1970, 1, 1)
 # Entry prices are averaged when a position grows; no money is computed from them. A quotient may have any number of
 # digits, so it is cut to what every database gives back: SQLite keeps 15 of them.
 ENTRY_PRICE_DIGITS, ENTRY_PRICE_STEP = Context(prec=15, rounding=ROUND_HALF_EVEN), Decimal("1e-12")
+
+
+class Refusal(NamedTuple):
+    """Why there was no order."""
+
+    code: Code
+    detail: str
 
 
 @dataclass
@@ -64,18 +77,22 @@ class AccountSession:
     steps: list[list[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.policy, self.limits = policy_of(self.settings), limits_of(self.settings)
-        self._instruments: dict[int, Instrument] = {}
-        self._terms: dict[tuple[int, float | None], Terms] = {}
-        account, held = self.account, [position.symbol for position in self.positions.values()]
+        self.model_name = self.settings.model_name
+        self._instruments = {symbol.symbol: stored_instrument(symbol) for symbol in self.symbols}
+        for name, position in self.positions.items():
+            instrument = self._instruments.get(name) or stored_instrument(position.symbol)
+            if position.quantity % instrument.lot_step:
+                # Bought in finer lots than the venue takes now: all of it has to stay sellable.
+                instrument = replace(instrument, lot_step=ENTRY_PRICE_STEP)
+            self._instruments[name] = instrument
+        account, steps = self.account, [instrument.money_step for instrument in self._instruments.values()]
         money = (account.cash, account.realised, account.commissions, account.peak_equity, account.day_start_equity)
-        in_cents = not any(amount % CENT for amount in money)
-        self.money_step = CENT if in_cents and not any(is_in_coins(it) for it in (*self.symbols, *held)) else COIN_STEP
-        self.holdings = {name: self._holding(position) for name, position in self.positions.items()}
+        self.money_step = COIN_STEP if any(amount % CENT for amount in money) else min([CENT, *steps])
+        self.policy, self.limits = rules_of(*(getattr(self.settings, name) for name in RULES))
+        self.holdings = {name: self._holding(name, position) for name, position in self.positions.items()}
         worth = 0
-        for position in self.positions.values():
-            holding = self.holdings[position.symbol.symbol]
-            worth += amount_received(holding.mark, holding.lots, self.terms(position.symbol))
+        for name, holding in self.holdings.items():
+            worth += amount_received(holding.mark, holding.lots, self.terms(name))
         self.books = Books(
             cash=self._steps(account.cash),
             worth=worth,
@@ -88,52 +105,87 @@ class AccountSession:
             entries=account.entries_today,
         )
 
-    def instrument(self, symbol: Symbol) -> Instrument:
-        """The steps in which the symbol is traded; finer lots where the venue's have grown since it was bought."""
-        if symbol.pk not in self._instruments:
-            instrument = stored_instrument(symbol)
-            held = self.positions.get(symbol.symbol)
-            if held is not None and held.quantity % instrument.lot_step:
-                instrument = replace(instrument, lot_step=ENTRY_PRICE_STEP)
-            self._instruments[symbol.pk] = instrument
-        return self._instruments[symbol.pk]
+    def instrument(self, symbol: str) -> Instrument:
+        """The steps in which one of the batch's or of the held symbols is traded."""
+        return self._instruments[symbol]
 
-    def terms(self, symbol: Symbol, oldest_seconds: float | None = None) -> Terms:
+    def terms(self, symbol: str, oldest_seconds: float | None = None) -> Terms:
         """`oldest_seconds` is the limit on the age of the market data where the account sets none."""
-        key = symbol.pk, oldest_seconds
-        if key not in self._terms:
-            limits, instrument = self.limits, self.instrument(symbol)
-            if oldest_seconds is not None and limits.max_quote_age_seconds is None:
-                limits = replace(limits, max_quote_age_seconds=oldest_seconds)
-            self._terms[key] = terms_of(Rules(instrument, COSTS, self.policy, limits), self.money_step)
-        return self._terms[key]
+        return cached_terms(self._instruments[symbol], self.policy, self.limits, self.money_step, oldest_seconds)
 
-    def holding(self, symbol: Symbol) -> Holding:
-        return self.holdings.get(symbol.symbol, FLAT)
-
-    def keep(self, symbol: Symbol, books: Books, holding: Holding) -> None:
-        """What the engine made of the account and of its position in a symbol."""
-        self.books = books
-        position = self.positions.get(symbol.symbol)
-        if holding.lots and position is not None and holding != self.holdings[symbol.symbol]:
-            instrument = self.instrument(symbol)
-            position.mark, position.high = float(instrument.price(holding.mark)), float(instrument.price(holding.high))
+    def close(self, symbol: Symbol, snapshot: Snapshot, closed: datetime) -> Trade | None:
+        """What a candle did to the levels of a position, and the account valued at its close. The trade of an exit."""
+        name, values = symbol.symbol, snapshot.values
+        self._record_step("close", name, snapshot.interval, closed)
+        instrument, terms, trade = self._instruments[name], self.terms(name), None
+        open_, high, low, close = instrument.tick_row([values[price] for price in PRICES])
+        position, day = self.positions.get(name), day_of(snapshot.open_time)
+        self.books, holding, event = within(self.books, self.holdings.get(name, FLAT), open_, high, low, day, terms)
+        if event.outcome == EXECUTED and position is not None:
+            reason = REASONS[event.reason]
+            trade = self._record_fill(symbol, holding, event, snapshot.open_time, f"exit-{position.pk}", None, reason)
+        self.books, holding = at_close(self.books, holding, close, terms)
+        if position is not None and holding.lots and holding != self.holdings[name]:
+            position.mark = float(instrument.price(holding.mark))
+            position.high = float(instrument.price(holding.high))
             self.marked[id(position)] = position
-        if holding.lots:
-            self.holdings[symbol.symbol] = holding
-        else:
-            self.holdings.pop(symbol.symbol, None)
-
-    def step(self, kind: str, symbol: Symbol, interval: str, time: datetime) -> None:
-        """Records what is being handled: the order in which it was handled is the order of events."""
-        self.steps.append([kind, symbol.symbol, interval, time.astimezone(UTC).isoformat()])
-
-    def value(self, time: datetime) -> None:
-        """The account at a close; a second market of the same moment replaces the point."""
-        equity, cost = self.money(self.books.cash + self.books.worth), self.entry_cost()
-        self.points[time] = EquityPoint(
-            account=self.account, time=time, balance=self.money(self.books.cash) + cost, equity=equity
+            self.holdings[name] = holding
+        balance, equity = (
+            self.money(self.books.cash) + self.entry_cost(),
+            self.money(self.books.cash + self.books.worth),
         )
+        # A second market of the same moment replaces the point.
+        self.points[closed] = EquityPoint(account=self.account, time=closed, balance=balance, equity=equity)
+        return trade
+
+    def decide(
+        self, symbol: str, snapshot: Snapshot, closed: datetime, action: Action, confidence: float
+    ) -> tuple[Decimal, float]:
+        """The quantity that a decision at a close asks for, and its risk score."""
+        self._record_step("decide", symbol, snapshot.interval, closed)
+        instrument, terms, price = self._instruments[symbol], self.terms(symbol), snapshot.values["close"]
+        noise, holding = snapshot.values["volatility"] / price, self.holdings.get(symbol, FLAT)
+        lots = wanted_lots(self.books, holding, int(action), instrument.ticks(price), confidence, noise, terms)
+        return instrument.quantity(lots), risk_score(confidence, noise, terms.stop_distance)
+
+    def execute(
+        self,
+        kind: str,
+        symbol: Symbol,
+        interval: str,
+        known_until: datetime,
+        action: Action,
+        quantity: Decimal,
+        price: Price,
+        order_id: str,
+        decision: Decision | None = None,
+    ) -> Trade | Refusal:
+        """A decision (`kind` open) or an order by hand (`kind` manual) meets a price: through the gate to a fill.
+
+        `known_until` is the close up to which the market was known.
+        """
+        name, oldest = symbol.symbol, price.oldest_seconds if decision else None
+        self._record_step(kind, name, interval, known_until)
+        instrument, terms, before = self._instruments[name], self.terms(name, oldest), self.holdings.get(name, FLAT)
+        tick, lots = instrument.ticks(price.price), instrument.lots(quantity)
+        age = max((price.time - known_until).total_seconds(), 0.0) + price.age_seconds
+        self.books, holding, event = at_open(
+            self.books, before, int(action), lots, tick, day_of(price.time), age, terms
+        )
+        if event.outcome != EXECUTED:
+            code = Code(OUTCOMES[event.outcome])
+            return Refusal(code, refusal_text(code, self.books, before, lots, tick, age, instrument, terms))
+        reason = Reason.SIGNAL if decision else Reason.MANUAL
+        return self._record_fill(symbol, holding, event, price.time, order_id, decision, reason)
+
+    def _record_step(self, kind: str, symbol: str, interval: str, time: datetime) -> None:
+        """The order in which things are handled is the order of events."""
+        self.steps.append([kind, symbol, interval, time.isoformat()])
+
+    @property
+    def equity(self) -> int:
+        """In money steps, at the last marks."""
+        return self.books.cash + self.books.worth
 
     def entry_cost(self) -> Decimal:
         """What was paid for the positions that are open."""
@@ -142,68 +194,72 @@ class AccountSession:
     def money(self, steps: int) -> Decimal:
         return steps * self.money_step
 
-    def record(
-        self, event: Event, symbol: Symbol, time: datetime, client_order_id: str, decision: Decision | None, reason: str
+    def _record_fill(
+        self,
+        symbol: Symbol,
+        holding: Holding,
+        event: Event,
+        time: datetime,
+        order_id: str,
+        decision: Decision | None,
+        reason: Reason,
     ) -> Trade:
-        """Order, trade, cash entry and position of a fill whose books are kept already."""
-        instrument, sold = self.instrument(symbol), event.action != BUY
+        """Order, trade, cash entry and position of a fill after which this is held."""
+        name, account = symbol.symbol, self.account
+        instrument, money_step, sold = self._instruments[name], self.money_step, event.action != BUY
         order = Order(
-            account=self.account,
+            account=account,
             symbol=symbol,
             decision=decision,
-            client_order_id=client_order_id,
-            action=Action(event.action).name,
-            quantity=instrument.quantity(event.lots),
-            requested_price=instrument.price(event.requested),
+            client_order_id=order_id,
+            action="SELL" if sold else "BUY",
+            quantity=event.lots * instrument.lot_step,
+            requested_price=event.requested * instrument.price_tick,
             reason=reason,
         )
         trade = Trade(
             order=order,
-            account=self.account,
+            account=account,
             symbol=symbol,
             action=order.action,
             quantity=order.quantity,
-            price=instrument.price(event.price),
+            price=event.price * instrument.price_tick,
             slippage=abs(event.price - event.requested) * instrument.price_tick,
-            amount=self.money(event.amount),
-            commission=self.money(event.commission),
-            pnl=self.money(event.profit) if sold else None,
-            cost=self.money(event.cost) if sold else None,
+            amount=event.amount * money_step,
+            commission=event.commission * money_step,
+            pnl=event.profit * money_step if sold else None,
+            cost=event.cost * money_step if sold else None,
             timestamp=time,
         )
-        paid = event.amount - event.commission if sold else -event.amount - event.commission
-        entry = CashEntry(
-            account=self.account, trade=trade, amount=self.money(paid), balance=self.money(self.books.cash)
-        )
+        paid = (event.amount if sold else -event.amount) - event.commission
+        entry = CashEntry(account=account, trade=trade, amount=paid * money_step, balance=self.books.cash * money_step)
         self.orders.append(order)
         self.trades.append(trade)
         self.entries.append(entry)
-        self._trade_position(trade, symbol, instrument)
-        return trade
-
-    def _trade_position(self, trade: Trade, symbol: Symbol, instrument: Instrument) -> None:
-        holding, position = self.holding(symbol), self.positions.get(symbol.symbol)
+        position = self.positions.get(name)
         if position is None:
-            position = Position(account=self.account, symbol=symbol, opened_at=trade.timestamp, quantity=ZERO)
-            self.positions[symbol.symbol] = position
-        if trade.action == Action.BUY.name:
-            before, trail = position.quantity, self.policy.trailing_stop
-            position.entry_price = entry_price(before, position.entry_price or ZERO, trade.quantity, trade.price)
-            position.stop_loss = instrument.price(holding.stop) if holding.stop else None
-            position.take_profit = instrument.price(holding.target) if holding.target else None
-            position.trailing = trail
-            position.mark, position.high = float(instrument.price(holding.mark)), float(instrument.price(holding.high))
-        else:
+            position = Position(account=account, symbol=symbol, opened_at=time, quantity=ZERO, entry_price=ZERO)
+            self.positions[name] = position
+        if sold:
             position.pnl += trade.pnl or ZERO
             position.sold_cost += trade.cost or ZERO
-        position.quantity, position.cost = instrument.quantity(holding.lots), self.money(holding.cost)
+        else:
+            position.entry_price = entry_price(position.quantity, position.entry_price, trade.quantity, trade.price)
+            position.stop_loss = holding.stop * instrument.price_tick if holding.stop else None
+            position.take_profit = holding.target * instrument.price_tick if holding.target else None
+            position.trailing = self.policy.trailing_stop
+            position.mark = float(holding.mark * instrument.price_tick)
+            position.high = float(holding.high * instrument.price_tick)
+        position.quantity, position.cost = holding.lots * instrument.lot_step, holding.cost * money_step
+        self.holdings[name] = holding
         if not holding.lots:
-            position.closed_at = trade.timestamp
-            del self.positions[symbol.symbol]
+            position.closed_at = time
+            del self.positions[name], self.holdings[name]
         self.traded[id(position)] = position
+        return trade
 
-    def _holding(self, position: Position) -> Holding:
-        instrument = self.instrument(position.symbol)
+    def _holding(self, symbol: str, position: Position) -> Holding:
+        instrument = self._instruments[symbol]
         trail = exact(position.trailing).as_integer_ratio() if position.trailing else (0, 1)
         return Holding(
             lots=instrument.exact_lots(position.quantity),
@@ -224,7 +280,7 @@ class AccountSession:
         account, books = self.account, self.books
         before = dict(account.__dict__)
         account.cash, account.realised = self.money(books.cash), self.money(books.realised)
-        account.commissions, account.equity = self.money(books.commissions), self.money(books.cash + books.worth)
+        account.commissions, account.equity = self.money(books.commissions), self.money(self.equity)
         account.peak_equity, account.day_start_equity = self.money(books.peak), self.money(books.day_start)
         account.day = None if books.day < 0 else EPOCH + timedelta(days=books.day)
         account.entries_today = books.entries
@@ -294,38 +350,48 @@ def save(sessions: Sequence[AccountSession]) -> None:
     ])  # fmt: skip
 
 
-def policy_of(settings: TradingSettings) -> Policy:
-    return Policy(
-        confidence_threshold=float(settings.confidence_threshold),
-        max_position=float(settings.max_position),
-        risk_per_trade=RISK_PER_TRADE[settings.risk_level],
-        stop_loss=_optional(settings.stop_loss),
-        take_profit=_optional(settings.take_profit),
-        trailing_stop=_optional(settings.trailing_stop),
+RULES = (
+    *("confidence_threshold", "risk_level", "stop_loss", "take_profit", "trailing_stop", "max_position"),
+    *("max_exposure", "max_daily_loss", "max_drawdown", "max_entries_per_day", "max_open_positions"),
+    *("max_quote_age_seconds", "kill_switch"),
+)
+"""The settings that the engine's rules are made of."""
+
+
+@lru_cache(maxsize=1024)
+def rules_of(
+    threshold: Decimal,
+    risk_level: str,
+    stop_loss: Decimal | None,
+    take_profit: Decimal | None,
+    trailing_stop: Decimal | None,
+    max_position: Decimal,
+    *limits: Any,
+) -> tuple[Policy, Limits]:
+    """What settings say to the engine, in the order of RULES."""
+    policy = Policy(
+        confidence_threshold=float(threshold),
+        max_position=float(max_position),
+        risk_per_trade=RISK_PER_TRADE[risk_level],
+        stop_loss=_optional(stop_loss),
+        take_profit=_optional(take_profit),
+        trailing_stop=_optional(trailing_stop),
     )
+    return policy, Limits(max_position, *limits)
 
 
-def limits_of(settings: TradingSettings) -> Limits:
-    return Limits(
-        max_position=settings.max_position,
-        max_exposure=settings.max_exposure,
-        max_daily_loss=settings.max_daily_loss,
-        max_drawdown=settings.max_drawdown,
-        max_entries_per_day=settings.max_entries_per_day,
-        max_open_positions=settings.max_open_positions,
-        max_quote_age_seconds=settings.max_quote_age_seconds,
-        kill_switch=settings.kill_switch,
-    )
-
-
-def price_age(known_until: datetime, price: Price) -> float:
-    """How old, in seconds, what was known of the market is when an order is filled at this price."""
-    return max((price.time - known_until).total_seconds(), 0.0) + price.age_seconds
+@lru_cache(maxsize=4096)
+def cached_terms(
+    instrument: Instrument, policy: Policy, limits: Limits, money_step: Decimal, oldest_seconds: float | None
+) -> Terms:
+    if oldest_seconds is not None and limits.max_quote_age_seconds is None:
+        limits = replace(limits, max_quote_age_seconds=oldest_seconds)
+    return terms_of(Rules(instrument, COSTS, policy, limits), money_step)
 
 
 def day_of(time: datetime) -> int:
-    """The UTC day, counted from 1970."""
-    return (time.astimezone(UTC).date() - EPOCH).days
+    """The UTC day of a time in UTC, counted from 1970."""
+    return (time.date() - EPOCH).days
 
 
 def _optional(fraction: Decimal | None) -> float | None:

@@ -5,35 +5,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from hashlib import sha256
-from typing import NamedTuple
 from uuid import uuid4
 
 from django.db import transaction
 from django.db.models import Q
 
-from engine.account import at_open
 from engine.candles import interval_length
-from engine.orders import EXECUTED, OUTCOMES, Action, Code, Reason
-from engine.risk import refusal_text
+from engine.orders import Action, Reason
 from market.errors import MarketError
 from market.models import Candle, Symbol
 from market.sources.replay import Price
 from trading.agents import journal
 from trading.agents.reports import fill_report
 from trading.books.idempotency import IdempotentRequest, StoredResponse
-from trading.books.session import AccountSession, day_of, locked_sessions, price_age, save
+from trading.books.session import AccountSession, Refusal, locked_sessions, save
 from trading.errors import NoPrice, PositionClosed
 from trading.messages.adapter import DjangoAgentAdapter
 from trading.models import Account, AgentType, Message, Position, Trade
 from trading.runtime import on_demand
-
-
-class Refusal(NamedTuple):
-    """Why there was no order."""
-
-    code: Code
-    detail: str
-
 
 OrderResult = Trade | Refusal
 
@@ -104,8 +93,7 @@ def close_position(account: Account, position: Position) -> Trade:
         held = session.positions.get(position.symbol.symbol)
         if held is None or held.pk != position.pk:
             raise closed
-        instrument = session.instrument(position.symbol)
-        ticket = Ticket(Action.SELL, position.symbol, instrument.quantity(session.holding(position.symbol).lots))
+        ticket = Ticket(Action.SELL, position.symbol, held.quantity)
         # The id of a protective exit, too: the first of the two closes it.
         outcome = _place(session, ticket, moment, f"exit-{position.pk}")
     if isinstance(outcome, Refusal):
@@ -114,26 +102,19 @@ def close_position(account: Account, position: Position) -> Trade:
 
 
 def _place(session: AccountSession, ticket: Ticket, moment: Moment, order_id: str) -> OrderResult:
-    symbol, price = ticket.symbol, moment.price
-    instrument, terms, before = session.instrument(symbol), session.terms(symbol), session.holding(symbol)
-    tick, lots = instrument.ticks(price.price), instrument.lots(ticket.quantity)
-    age = price_age(moment.known_until, price)
-    session.step("manual", symbol, session.settings.interval, moment.known_until)
-    books, holding, event = at_open(
-        session.books, before, int(ticket.action), lots, tick, day_of(price.time), age, terms
+    symbol, interval = ticket.symbol, session.settings.interval
+    trade = session.execute(
+        "manual", symbol, interval, moment.known_until, ticket.action, ticket.quantity, moment.price, order_id
     )
-    if event.outcome != EXECUTED:
-        code = Code(OUTCOMES[event.outcome])
-        return Refusal(code, refusal_text(code, books, before, lots, tick, age, instrument, terms))
-    session.keep(symbol, books, holding)
-    trade = session.record(event, symbol, price.time, order_id, None, Reason.MANUAL)
+    if isinstance(trade, Refusal):
+        return trade
     report = DjangoAgentAdapter(AgentType.EXECUTION).send_message(
         "",
         Message.Type.EXECUTION_REPORT,
-        fill_report(trade, order_id, Reason.MANUAL, price.time),
+        fill_report(trade, order_id, Reason.MANUAL, moment.price.time),
         key=f"by-hand:{order_id}:{session.account.pk}",
         symbol=symbol,
-        interval=session.settings.interval,
+        interval=interval,
         account=session.account,
     )
     journal.traded(session, trade, Reason.MANUAL, report)

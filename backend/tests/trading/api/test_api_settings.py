@@ -12,7 +12,7 @@ from tests.api import problem
 from tests.trading.api.markets import API, BUY, HOLD, NONSENSE, SELL, account_of, body
 from tests.trading.api.test_agents import books_add_up
 from trading.books.accounts import start_agents
-from trading.books.session import limits_of, policy_of
+from trading.books.session import RULES, rules_of
 from trading.models import CashEntry, Decision, EquityPoint, Follow, Position, TradingSettings
 from trading.runtime.replay_clock import due
 from trading.selectors.markets import watched_markets
@@ -137,7 +137,7 @@ def test_policy_and_limits_are_those_that_were_set(client, user):
         maxQuoteAgeSeconds=60, killSwitch=True,
     )  # fmt: skip
     settings = TradingSettings.objects.get(account__user=user)
-    policy, limits = policy_of(settings), limits_of(settings)
+    policy, limits = rules_of(*(getattr(settings, name) for name in RULES))
     assert (policy.confidence_threshold, policy.max_position, policy.risk_per_trade) == (0.7, 0.2, 0.02)
     assert (policy.stop_loss, policy.take_profit, policy.trailing_stop) == (None, 0.3, 0.04)
     assert (limits.max_daily_loss, limits.max_drawdown, limits.max_position) == (Decimal("0.01"), None, Decimal("0.2"))
