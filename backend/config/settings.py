@@ -148,7 +148,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["web.json.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["web.json.JSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "web.json.JSONWhateverIsAccepted",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "web.json.LenientNegotiation",
     "DEFAULT_PAGINATION_CLASS": "web.pagination.Pages",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "web.schema.ApiSchema",

@@ -9,4 +9,4 @@ class TradingConfig(AppConfig):
         from trading.books import provisioning
 
         provisioning.connect()
-        errors.add_answers()
+        errors.register_error_responses()

@@ -1,15 +1,15 @@
-"""What can go wrong, and how the API answers it. Nothing heavy is imported: every start reads this."""
+"""Exceptions of trading, and their API responses. Imported at every start: nothing heavy here."""
 
 from rest_framework.exceptions import APIException
 
 from market.errors import MarketError
-from web.errors import Conflict, Unavailable, answer_with
+from web.errors import Conflict, Unavailable, register_error
 
 RETRY_SECONDS = 60
 
 
 class NotNow(Exception):
-    """The agents cannot do it at the moment; `code` says why."""
+    """The agents cannot serve the request now; `code` names the reason."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -17,27 +17,27 @@ class NotNow(Exception):
 
 
 class NoPrice(Exception):
-    """There is no price to trade at; a retry may help."""
+    """There is no current price; a retry may help."""
 
 
 class PositionClosed(Exception):
-    """The position was closed before, by whatever it was."""
+    """The position is closed already."""
 
 
 class KeyReused(Exception):
-    """The idempotency key was used for another request before."""
+    """The idempotency key belongs to a different request."""
 
 
-def add_answers() -> None:
-    answer_with(NotNow, lambda error: Conflict(str(error), error.code))
-    answer_with(MarketError, _no_market_data)
-    answer_with(NoPrice, lambda error: Unavailable(str(error), "no_price", wait=RETRY_SECONDS))
-    answer_with(PositionClosed, lambda error: Conflict(str(error), "position_closed"))
-    answer_with(KeyReused, lambda error: Conflict(str(error), "idempotency_key_reused"))
+def register_error_responses() -> None:
+    register_error(NotNow, lambda error: Conflict(str(error), error.code))
+    register_error(MarketError, _no_market_data)
+    register_error(NoPrice, lambda error: Unavailable(str(error), "no_price", wait=RETRY_SECONDS))
+    register_error(PositionClosed, lambda error: Conflict(str(error), "position_closed"))
+    register_error(KeyReused, lambda error: Conflict(str(error), "idempotency_key_reused"))
 
 
 def _no_market_data(error: MarketError) -> APIException:
-    # Its own words stay inside: they name folders of the server.
+    # Its message is not sent: it names folders of the server.
     if error.retry_helps:
         return Unavailable("The source of the market data is down.", "source_down", wait=RETRY_SECONDS)
-    return Conflict("No source has the market data that is needed for this.", "no_market_data")
+    return Conflict("No source has the required market data.", "no_market_data")

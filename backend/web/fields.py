@@ -1,4 +1,4 @@
-"""Serializer fields for numbers. A model's DecimalField needs none of them: ModelSerializer keeps its places."""
+"""Serializer fields for numbers. For a model's DecimalField ModelSerializer already keeps the places."""
 
 import math
 from typing import Any
@@ -21,7 +21,7 @@ class MoneyField(NumberField):
 
 
 class FiniteFloatField(serializers.FloatField):
-    """A float that is a number: FloatField itself takes "nan", "inf" and 1e999."""
+    """A finite float: FloatField itself accepts "nan", "inf" and 1e999."""
 
     def to_internal_value(self, data: Any) -> float:
         number: float = super().to_internal_value(data)
