@@ -241,7 +241,7 @@ MODEL_THRESHOLD_PERCENT = ENVIRONMENT.model_threshold_percent
 MODEL_PATH = ENVIRONMENT.model_path
 
 LOGIN_URL, LOGIN_REDIRECT_URL, LOGOUT_REDIRECT_URL = "log-in", "status", "status"
-# The account that everybody who can reach the page may see; set by `up` and by nothing else (dashboard.access).
+# The account that visitors see without a login; set by `up` only (dashboard.views.account_for).
 OPEN_ACCOUNT_ID: int | None = None
 
 # The broker only wakes: a task may come twice, late or never, and what has to be done stands in the database.

@@ -38,7 +38,7 @@ LINKS = ("snapshot", "decision", "decision_message", "order", "trade", "report")
 class BookAdmin(ReadOnlyAdmin):
     """Rows of an account or a user. The search term is resolved to an id first, so that the list uses an index."""
 
-    list_select_related: Any = ("account__user", "symbol")
+    list_select_related = ["account__user", "symbol"]
     search_fields = ("pk",)
     search_help_text = "An id, the e-mail of a user or a symbol"
 
@@ -78,7 +78,7 @@ def trace_links(trace: Trace) -> str:
 class AccountAdmin(BookAdmin):
     list_display = ("id", "user", "mode", "cash", "equity", "realised", "commissions", "day", "created_at")
     list_filter = ("mode",)
-    list_select_related = ("user",)
+    list_select_related = ["user"]
     search_help_text = "An id or the e-mail of a user"
     date_hierarchy = "created_at"
     readonly_fields = ("books",)
@@ -120,10 +120,10 @@ class TradingSettingsAdmin(BookAdmin):
     form = SettingsForm
     list_display = ("account", "status", "interval", "model_type", "confidence_threshold", "risk_level", "kill_switch")
     list_filter = ("status", "risk_level", "kill_switch")
-    list_select_related = ("account__user",)
+    list_select_related = ["account__user"]
     readonly_fields = ("account", "symbol", "updated_at")
 
-    def has_change_permission(self, request: HttpRequest, obj: TradingSettings | None = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return bool(request.user.has_perm("trading.change_tradingsettings"))
 
     def save_model(self, request: HttpRequest, obj: TradingSettings, form: Any, change: bool) -> None:
@@ -239,7 +239,7 @@ class OrderAdmin(BookAdmin):
         "created_at",
     )
     list_filter = ("action", "created_at")
-    list_select_related = ("account__user", "symbol", "trade__symbol")
+    list_select_related = ["account__user", "symbol", "trade__symbol"]
     readonly_fields = ("trace",)
 
     @admin.display(description="trade")
@@ -266,7 +266,7 @@ class TradeAdmin(BookAdmin):
         "timestamp",
     )
     list_filter = ("action", "created_at")
-    list_select_related = ("account__user", "symbol", "order__symbol")
+    list_select_related = ["account__user", "symbol", "order__symbol"]
     readonly_fields = ("trace", "journal")
 
     @admin.display(description="order")
@@ -297,14 +297,14 @@ class PositionAdmin(BookAdmin):
 class CashEntryAdmin(BookAdmin):
     list_display = ("id", "account", "amount", "balance", "trade", "created_at")
     list_filter = ("created_at",)
-    list_select_related = ("account__user", "trade__symbol")
+    list_select_related = ["account__user", "trade__symbol"]
     search_help_text = "An id or the e-mail of a user"
 
 
 @admin.register(EquityPoint)
 class EquityPointAdmin(BookAdmin):
     list_display = ("id", "account", "time", "balance", "equity")
-    list_select_related = ("account__user",)
+    list_select_related = ["account__user"]
     search_help_text = "An id or the e-mail of a user"
 
 
@@ -312,7 +312,7 @@ class EquityPointAdmin(BookAdmin):
 class IdempotentAnswerAdmin(BookAdmin):
     list_display = ("id", "account", "key", "status", "created_at")
     list_filter = ("created_at",)
-    list_select_related = ("account__user",)
+    list_select_related = ["account__user"]
     search_help_text = "An id or the e-mail of a user"
 
 
@@ -326,7 +326,7 @@ class FollowAdmin(BookAdmin):
 class AgentStateAdmin(BookAdmin):
     list_display = ("id", "user", "agent_type", "status", "last_activity", "error_message")
     list_filter = ("status", "agent_type")
-    list_select_related = ("user",)
+    list_select_related = ["user"]
     search_help_text = "An id or the e-mail of a user"
 
 
@@ -334,7 +334,7 @@ class AgentStateAdmin(BookAdmin):
 class AgentLogAdmin(BookAdmin):
     list_display = ("id", "timestamp", "user", "agent_type", "level", "message", "cycle")
     list_filter = ("level", "agent_type", "timestamp")
-    list_select_related = ("user",)
+    list_select_related = ["user"]
     search_help_text = "An id or the e-mail of a user"
     readonly_fields = ("cycle",)
 

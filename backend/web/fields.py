@@ -1,9 +1,10 @@
-"""Serializer fields for numbers. For a model's DecimalField ModelSerializer already keeps the places."""
+"""Serializer fields for numbers, and validation. ModelSerializer already keeps the places of a DecimalField."""
 
 import math
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.serializers import BaseSerializer
 
 MAX_DIGITS = 20
 
@@ -28,3 +29,10 @@ class FiniteFloatField(serializers.FloatField):
         if not math.isfinite(number):
             self.fail("invalid")
         return number
+
+
+def checked(serializer: BaseSerializer[Any]) -> dict[str, Any]:
+    """The validated data. Raises REST framework's ValidationError."""
+    serializer.is_valid(raise_exception=True)
+    data: dict[str, Any] = serializer.validated_data
+    return data

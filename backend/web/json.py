@@ -1,6 +1,6 @@
 """JSON: strict parsing, and Decimals written as numbers with all their places."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import IO, Any
 
@@ -67,8 +67,9 @@ class LenientNegotiation(DefaultContentNegotiation):
     """An Accept header without a supported type gets the default renderer, not a 406."""
 
     def select_renderer(
-        self, request: Request, renderers: list[renderers.BaseRenderer], format_suffix: str | None = None
+        self, request: Request, renderers: Iterable[renderers.BaseRenderer], format_suffix: str | None = None
     ) -> tuple[renderers.BaseRenderer, str]:
         accepted = {header.split(";")[0].strip() for header in self.get_accept_list(request)}
-        chosen = next((renderer for renderer in renderers if renderer.media_type in accepted), renderers[0])
+        choices = list(renderers)
+        chosen = next((renderer for renderer in choices if renderer.media_type in accepted), choices[0])
         return chosen, chosen.media_type

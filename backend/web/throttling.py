@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 def client_address(request: HttpRequest | Request) -> str | None:
     """The client's address; X-Forwarded-For is used only behind our own proxy (NUM_PROXIES)."""
+    request = request if isinstance(request, Request) else Request(request)
     candidates = [BaseThrottle().get_ident(request), request.META.get("REMOTE_ADDR")]
     return next((str(address) for text in candidates if (address := _address(text))), None)
 

@@ -112,7 +112,7 @@ def test_every_page_opens(pages: Client, traded: Book) -> None:
 
 def test_every_kind_of_message_has_a_page(pages: Client, traded: Book) -> None:
     for message in Message.objects.all():
-        assert "chain" in text(pages.get(page(Message, "change", message.pk)))
+        assert "trace" in text(pages.get(page(Message, "change", message.pk)))
 
 
 def test_more_rows_ask_no_more_of_the_database(pages: Client, traded: Book) -> None:

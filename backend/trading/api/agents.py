@@ -151,7 +151,7 @@ class AgentViewSet(AccountViewSet):
         kind, name = NAMES[state.agent_type]
         logs = list(selectors.agent_logs(self.account, state.agent_type)[: selectors.LOG_LINES])
         decides = state.agent_type == AgentType.DECISION_MAKER
-        decisions = decisions_of(self.account)[: selectors.RECENT] if decides else []
+        decisions = list(decisions_of(self.account)[: selectors.RECENT]) if decides else []
         return {
             "id": state.pk,
             "type": kind,

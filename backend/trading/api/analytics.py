@@ -45,7 +45,7 @@ class ProfitCurveSerializer(serializers.Serializer[Any]):
     initialBalance = AmountField()
     currentBalance = AmountField()
     totalPnL = AmountField(help_text="Realised: currentBalance - initialBalance.")
-    data = DayProfitSerializer(many=True, help_text="One for each UTC day with a sale.")
+    data = DayProfitSerializer(many=True, help_text="One for each UTC day with a sale.")  # type: ignore[assignment]
 
 
 class MonthSerializer(serializers.Serializer[Any]):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from django.db.models import QuerySet, TextField
@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet, ViewSet
 
+from accounts.models import User
 from market.models import Symbol
 from trading.models import Account
 from trading.selectors.portfolio import account_of
@@ -44,7 +45,7 @@ class AccountView(APIView):
     @cached_property
     def account(self) -> Account:
         # The schema generator has no user and must not need a row.
-        return Account() if getattr(self, "swagger_fake_view", False) else account_of(self.request.user)
+        return Account() if getattr(self, "swagger_fake_view", False) else account_of(cast(User, self.request.user))
 
 
 class AccountViewSet(AccountView, ViewSet):
@@ -62,9 +63,9 @@ class RowViewSet(AccountView, ListModelMixin, RetrieveModelMixin, GenericViewSet
 class ColumnPages(Pages):
     """Selects the keys of a page first: skipped rows are then read from the index alone, without joins."""
 
-    def paginate_queryset(self, queryset: "QuerySet[Any]", request: Request, view: Any = None) -> Any:
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
         self.view = view
-        keys = super().paginate_queryset(queryset.values_list("pk", flat=True), request, view)
+        keys: Any = super().paginate_queryset(queryset.values_list("pk", flat=True), request, view)
         return queryset.filter(pk__in=keys or ())
 
     def get_count(self, queryset: Any) -> int:
@@ -84,7 +85,7 @@ class ColumnViewSet(RowViewSet):
         return self.get_paginated_response(self.write_rows(page))
 
     def write_rows(self, page: "QuerySet[Any]") -> Rows:
-        return rows_from_columns(self.get_serializer(), page)
+        return rows_from_columns(cast("serializers.ModelSerializer[Any]", self.get_serializer()), page)
 
 
 def rows_from_columns(serializer: serializers.ModelSerializer[Any], rows: "QuerySet[Any]") -> Rows:

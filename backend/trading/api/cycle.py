@@ -41,7 +41,8 @@ class RunCycleView(AccountView):
         """Run market, decision and execution once, through the Message table.
 
         Without a new candle the response is the outcome of the last one: a snapshot is decided and executed once.
-        409 and 503 name why there is no decision: `no_snapshot`, `no_model`, `agents_busy`, `no_market_data`, `source_down`.
+        409 and 503 name why there is no decision: `no_snapshot`, `no_model`, `agents_busy`, `no_market_data` or
+        `source_down`.
         """
         symbol = symbol_or_default(self.account, query(SymbolQuery, request).get("symbol"))
         return Response(_answer(run_cycle(self.account, symbol)))

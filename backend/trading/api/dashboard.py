@@ -26,7 +26,7 @@ STATES = AgentState.Status.values
 class StatusesSerializer(serializers.Serializer[Any]):
     """The status of each agent."""
 
-    def get_fields(self) -> dict[str, serializers.Field]:
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         return {agent: serializers.ChoiceField(choices=STATES) for agent in AgentType.values}
 
 
@@ -64,7 +64,7 @@ class ChartSerializer(serializers.Serializer[Any]):
     symbol = serializers.CharField()
     timeframe = serializers.ChoiceField(choices=TIMEFRAMES)
     currentPrice = serializers.FloatField(allow_null=True, help_text="The newest close; null without any candle.")
-    data = BarSerializer(many=True, help_text="Oldest first; the last may be incomplete.")
+    data = BarSerializer(many=True, help_text="Oldest first; the last may be incomplete.")  # type: ignore[assignment]
     trades = TradeSerializer(many=True, help_text="The account's trades within the chart, oldest first.")
 
 

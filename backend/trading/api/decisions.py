@@ -216,7 +216,7 @@ class DecisionViewSet(ColumnViewSet):
     def create(self, request: Request) -> Response:
         """Request a decision on the newest snapshot of a followed symbol, as `agents/decision-maker/` does.
 
-        201 for a new decision. A snapshot is decided once per account: a repeated request returns its decision, with 200.
+        201 for a new decision. A snapshot is decided once per account: a repeated request returns it, with 200.
         """
         symbol = followed_symbol(self.account, pk=body(NewDecisionSerializer, request)["symbol_id"])
         made = decide_now(self.account, symbol)

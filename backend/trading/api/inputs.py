@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.serializers import BaseSerializer
 
-from web.fields import NumberField
+from web.fields import NumberField, checked
 from web.filters import LARGEST_ID
 
 
@@ -69,12 +69,6 @@ class SymbolQuery(serializers.Serializer[Any]):
     symbol = serializers.CharField(
         required=False, max_length=40, help_text="A followed symbol. Default: the symbol of the settings."
     )
-
-
-def checked(serializer: BaseSerializer[Any]) -> dict[str, Any]:
-    serializer.is_valid(raise_exception=True)
-    data: dict[str, Any] = serializer.validated_data
-    return data
 
 
 def body(kind: type[BaseSerializer[Any]], request: Request) -> dict[str, Any]:

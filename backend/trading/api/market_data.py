@@ -121,8 +121,8 @@ class LatestQuery(serializers.Serializer[Any]):
 
 
 class LatestSerializer(serializers.Serializer[Any]):
-    data = MarketDataSerializer(many=True)
-    errors = serializers.ListField(
+    data = MarketDataSerializer(many=True)  # type: ignore[assignment]
+    errors = serializers.ListField(  # type: ignore[assignment]
         child=serializers.CharField(), help_text="A message for each symbol without candles."
     )
 
@@ -170,7 +170,7 @@ class CandleSerializer(serializers.Serializer[Any]):
 class CandlesSerializer(serializers.Serializer[Any]):
     symbol = serializers.CharField()
     interval = serializers.CharField()
-    data = CandleSerializer(many=True)
+    data = CandleSerializer(many=True)  # type: ignore[assignment]
 
 
 class RefreshBody(serializers.Serializer[Any]):

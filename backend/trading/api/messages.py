@@ -24,7 +24,7 @@ class AgentNameField(serializers.ChoiceField):
     def __init__(self, **options: Any) -> None:
         super().__init__(choices=CHOICES, read_only=True, **options)
 
-    def to_representation(self, value: str) -> str | None:
+    def to_representation(self, value: str) -> Any:
         return NAMES.get(value)
 
 

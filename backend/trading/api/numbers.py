@@ -1,4 +1,4 @@
-"""Serializer fields for amounts, prices, quantities and percentages."""
+"""Serializer fields for amounts, prices, quantities and percentages: Decimals, written as JSON numbers."""
 
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
@@ -16,7 +16,7 @@ class ExactField(NumberField):
         super().__init__(PLACES, max_digits=DIGITS, **options)
         self.least_places = least_places
 
-    def to_representation(self, value: Decimal) -> Decimal:
+    def to_representation(self, value: Decimal) -> Any:
         return with_places(value, self.least_places)
 
 
@@ -37,7 +37,7 @@ class PercentField(NumberField):
 class ShareField(PercentField):
     """A fraction of one, written in percent."""
 
-    def to_representation(self, value: float) -> Decimal:
+    def to_representation(self, value: Any) -> Any:
         return (Decimal(repr(float(value))) * 100).quantize(CENT, ROUND_HALF_EVEN)
 
 

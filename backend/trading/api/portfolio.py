@@ -46,7 +46,7 @@ class EquityCurveSerializer(serializers.Serializer[Any]):
     sharpeRatio = serializers.FloatField(
         allow_null=True, help_text="Annualised, over the points of the period; null where it is not defined."
     )
-    data = EquityPointSerializer(many=True)
+    data = EquityPointSerializer(many=True)  # type: ignore[assignment]
 
 
 class PointFilters(filters.FilterSet):

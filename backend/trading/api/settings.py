@@ -12,11 +12,12 @@ from rest_framework.response import Response
 from engine.candles import INTERVALS
 from learning.recipes import Algorithm
 from trading.api.base import AccountView
-from trading.api.inputs import StrictNumberField, TextField, TrueOrFalseField, WholeNumberField, checked
+from trading.api.inputs import StrictNumberField, TextField, TrueOrFalseField, WholeNumberField
 from trading.books.preferences import AlreadyTraded, NotFollowed, change_settings
 from trading.models import RISK_LEVELS, TradingSettings
 from trading.selectors.settings import FIXED, settings_of
 from web.errors import Conflict
+from web.fields import checked
 
 LONGEST_PACE_SECONDS = 3600
 LARGEST_BALANCE = 1_000_000_000

@@ -26,7 +26,7 @@ class SymbolSerializer(serializers.ModelSerializer[Follow]):
     symbol = serializers.CharField(source="symbol.symbol")
     name = serializers.CharField(source="symbol.name")
     kind = serializers.ChoiceField(choices=[kind.value for kind in Kind], source="symbol.kind")
-    source = serializers.CharField(
+    source = serializers.CharField(  # type: ignore[assignment]
         allow_null=True, help_text="The source of the newest stored candle; null while there is none."
     )
     is_active = serializers.BooleanField(help_text="Whether the agents trade it or only watch it.")

@@ -2,6 +2,7 @@
 
 from django.urls import path
 from rest_framework.routers import SimpleRouter
+from rest_framework.viewsets import ViewSetMixin
 
 from trading.api import (
     agents,
@@ -20,7 +21,7 @@ from trading.api import (
     trades,
 )
 
-VIEW_SETS = {
+VIEW_SETS: dict[str, type[ViewSetMixin]] = {
     "symbols": symbols.SymbolViewSet,
     "market-data": market_data.MarketDataViewSet,
     "decisions": decisions.DecisionViewSet,

@@ -1,5 +1,6 @@
 """The equity curve of an account: all of its stored points, or as many as a chart or a ratio needs."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -70,7 +71,7 @@ def _drawdown(points: "QuerySet[EquityPoint]", initial: Decimal | None) -> tuple
     """`engine.metrics.max_drawdown` over all points, computed by the database where they are too many to fetch."""
     # Floats, as in the engine: the database compares them several times as fast as its decimals.
     equity = Cast("equity", FloatField())
-    peak = Window(Max(equity), order_by="time", frame=RowRange(end=0))
+    peak: Window | Greatest = Window(Max(equity), order_by="time", frame=RowRange(end=0))
     if initial is not None:
         peak = Greatest(peak, Value(float(initial)), output_field=FloatField())
     fall = points.annotate(peak=peak).annotate(fall=F("peak") - equity)
@@ -104,12 +105,12 @@ def _exposed(account: Account, times: list[datetime]) -> Array:
     opened = positions.order_by("opened_at").values_list("opened_at", flat=True)
     closed = positions.filter(closed_at__isnull=False).order_by("closed_at").values_list("closed_at", flat=True)
     moments = _stamps(times)
-    before = [np.searchsorted(_stamps(list(column)), moments, side="left") for column in (opened, closed)]
+    before = [np.searchsorted(_stamps(column), moments) for column in (opened, closed)]
     return np.subtract(*before).astype(np.float64)
 
 
-def _stamps(times: list[datetime]) -> Array:
-    return np.array([time.timestamp() for time in times], dtype=np.float64)
+def _stamps(times: Iterable[datetime | None]) -> Array:
+    return np.array([time.timestamp() for time in times if time], dtype=np.float64)
 
 
 def _stride(count: int, most: int) -> int:
