@@ -150,7 +150,8 @@ def _with_env_file(values: Mapping[str, str], env_file: Path) -> Mapping[str, st
             raise InvalidEnvironment(f"{env_file} cannot be read")
         Source.read_env(env_file)
     # The text itself: Env's own look-up takes a secret that starts with "$" for the name of another variable.
-    return Source.ENVIRON
+    text: Mapping[str, str] = Source.ENVIRON
+    return text
 
 
 def _secret_key(variables: Variables, debug: bool) -> str:
@@ -185,7 +186,7 @@ def _database_of_url(url: str) -> dict[str, Any]:
     if not re.match(r"(postgres|postgresql|sqlite)://", url):
         raise wanted
     try:
-        database = environ.Env.db_url_config(url)
+        database: dict[str, Any] = environ.Env.db_url_config(url)
     except ValueError as error:
         raise wanted from error
     if not database["NAME"]:

@@ -15,10 +15,12 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
     Not by address: behind a proxy on the same machine, everybody comes from 127.0.0.1.
     """
-    if not settings.METRICS_TOKEN:
-        return ExportToDjangoView(request) if settings.DEBUG else error_answer(404, "Not found.", "not_found")
-    if constant_time_compare(request.headers.get("Authorization", ""), f"Bearer {settings.METRICS_TOKEN}"):
-        return ExportToDjangoView(request)
+    authorization = request.headers.get("Authorization", "")
+    if not settings.METRICS_TOKEN and not settings.DEBUG:
+        return error_answer(404, "Not found.", "not_found")
+    if not settings.METRICS_TOKEN or constant_time_compare(authorization, f"Bearer {settings.METRICS_TOKEN}"):
+        page: HttpResponse = ExportToDjangoView(request)
+        return page
     answer = error_answer(401, "METRICS_TOKEN is needed as a bearer token.", "not_authenticated")
     answer["WWW-Authenticate"] = 'Bearer realm="metrics"'
     return answer
