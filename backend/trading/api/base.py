@@ -1,7 +1,6 @@
 """What the views of one account share: the account, the rows of a list, the filters by symbol."""
 
-from collections.abc import Callable, Mapping
-from operator import attrgetter
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -29,6 +28,7 @@ Rows = list[Any]
 PLAIN_FIELDS = (
     serializers.CharField,
     serializers.ChoiceField,
+    serializers.DateField,
     serializers.DateTimeField,
     serializers.FloatField,
     serializers.IntegerField,
@@ -96,30 +96,34 @@ def rows_from_columns(serializer: serializers.ModelSerializer[Any], rows: "Query
     """
     columns: list[str] = list(getattr(serializer.Meta, "columns", ()))
     annotations: dict[str, Any] = dict(getattr(serializer.Meta, "annotations", {}))
-    writers: list[tuple[str, Callable[[Any], Any]]] = []
     for name, field in serializer.fields.items():
-        column = "__".join(field.source_attrs)
+        if type(field) is serializers.DictField:
+            annotations[f"{name}_text"] = Cast(name, TextField())
+        elif field.source != "*":
+            columns.append("__".join(field.source_attrs))
+    columns = [*dict.fromkeys(columns), *annotations]
+    found = list(rows.select_related(None).defer(None).annotate(**annotations).values_list(*columns, named=True))
+    return write_columns(serializer, dict(zip(columns, zip(*found, strict=True), strict=False)), found)
+
+
+def write_columns(serializer: serializers.Serializer[Any], columns: Mapping[str, Any], rows: Sequence[Any]) -> Rows:
+    """The values of the columns as the serializer's fields write them, field by field: the fastest order in Python."""
+    if not rows:
+        return []
+    written: list[Sequence[Any]] = []
+    for name, field in serializer.fields.items():
+        write = field.to_representation
         if field.source == "*":
-            writers.append((name, field.to_representation))
+            written.append([write(row) for row in rows])
         elif type(field) is serializers.DictField:
-            annotations[f"{name}_text"] = Cast(column, TextField())
-            writers.append((name, _stored(attrgetter(f"{name}_text"))))
+            written.append([stored_json(text) for text in columns[f"{name}_text"]])
+        elif type(field) in PLAIN_FIELDS:
+            written.append(columns["__".join(field.source_attrs)])
         else:
-            columns.append(column)
-            writers.append((name, _writer(field, attrgetter(column))))
-    plain = rows.select_related(None).defer(None).annotate(**annotations)
-    found = plain.values_list(*dict.fromkeys(columns), *annotations, named=True)
-    return [{name: write(row) for name, write in writers} for row in found]
-
-
-def _writer(field: serializers.Field[Any, Any, Any, Any], value_of: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    if type(field) in PLAIN_FIELDS:
-        return value_of
-    return lambda row: None if (value := value_of(row)) is None else field.to_representation(value)
-
-
-def _stored(value_of: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda row: stored_json(value_of(row))
+            column = columns["__".join(field.source_attrs)]
+            written.append([None if value is None else write(value) for value in column])
+    names = list(serializer.fields)
+    return [dict(zip(names, row, strict=True)) for row in zip(*written, strict=True)]
 
 
 def stored_json(text: str | None) -> msgspec.Raw | None:

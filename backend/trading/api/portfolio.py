@@ -10,7 +10,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from trading.api.base import AccountView
+from trading.api.base import AccountView, write_columns
 from trading.api.numbers import AmountField, PercentField
 from trading.api.positions import AccountSerializer, PositionSerializer
 from trading.api.trades import TradeSerializer
@@ -91,9 +91,10 @@ class EquityCurveView(AccountView, GenericAPIView[EquityPoint]):
             "maxDrawdown": drawdown and drawdown[0],
             "maxDrawdownPercent": drawdown and drawdown[1],
             "sharpeRatio": sharpe_ratio(curve),
-            "data": [
-                {"date": time, "day": time.date(), "balance": balance, "equity": equity}
-                for time, balance, equity in curve.chart()
-            ],
+            "data": [],
         }
-        return Response(EquityCurveSerializer(shape).data)
+        points = curve.chart()
+        columns = dict(zip(("date", "balance", "equity"), zip(*points, strict=True), strict=False))
+        columns["day"] = [time.date() for time, _, _ in points]
+        data = write_columns(EquityPointSerializer(), columns, points)
+        return Response({**EquityCurveSerializer(shape).data, "data": data})
