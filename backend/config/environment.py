@@ -141,16 +141,16 @@ def read_environment(values: Mapping[str, str], env_file: Path) -> Environment:
 
 
 def _with_env_file(values: Mapping[str, str], env_file: Path) -> Mapping[str, str]:
-    class Source(environ.Env):
+    class FileVariables(environ.Env):
         # A copy, so that reading the file does not change the process.
         ENVIRON: Any = dict(values)
 
     if env_file.is_file():
         if not os.access(env_file, os.R_OK):
             raise InvalidEnvironment(f"{env_file} cannot be read")
-        Source.read_env(env_file)
+        FileVariables.read_env(env_file)
     # The text itself: Env's own look-up takes a secret that starts with "$" for the name of another variable.
-    text: Mapping[str, str] = Source.ENVIRON
+    text: Mapping[str, str] = FileVariables.ENVIRON
     return text
 
 
