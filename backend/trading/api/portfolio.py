@@ -94,7 +94,8 @@ class EquityCurveView(AccountView, GenericAPIView[EquityPoint]):
             "data": [],
         }
         points = curve.chart()
-        columns = dict(zip(("date", "balance", "equity"), zip(*points, strict=True), strict=False))
+        columns: dict[str, Any] = dict(zip(("date", "balance", "equity"), zip(*points, strict=True), strict=False))
         columns["day"] = [time.date() for time, _, _ in points]
         data = write_columns(EquityPointSerializer(), columns, points)
-        return Response({**EquityCurveSerializer(shape).data, "data": data})
+        figures: Any = EquityCurveSerializer(shape).data
+        return Response({**figures, "data": data})
