@@ -8,7 +8,8 @@ import pandas as pd
 from backtests.curve import Curve, exact_curve
 from engine.fills import fill
 from engine.ledger import Book, apply
-from engine.orders import ZERO, Action, Costs, Instrument, Order, exact
+from engine.orders import ZERO, Action, Instrument, Order, exact
+from engine.terms import Costs
 
 
 def buy_and_hold(candles: pd.DataFrame, cash: Decimal, instrument: Instrument, costs: Costs) -> Curve:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from engine.jump import Trade
 
 from backtests.curve import thinned
 from backtests.document import open_times
 from backtests.runner import Result
 from engine.indicators import Array
-from engine.jump import Trade
 from engine.orders import Action, Reason
 
 MOST_CANDLES = 3000

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from engine.jump import Trade
 
 from backtests.curve import Curve, thinned
 from backtests.exact_json import exact_json
 from backtests.options import spell_exactly
 from backtests.runner import Result
-from engine.jump import Trade
 from engine.orders import ZERO, Instrument
 
 FLOAT_PLACES = 6

@@ -10,9 +10,8 @@ from math import isfinite
 from typing import Any
 
 from engine.candles import CandleError, interval_length
-from engine.decide import Policy
-from engine.orders import ZERO, Costs, Instrument
-from engine.risk import Limits, Rules
+from engine.orders import ZERO, Instrument
+from engine.terms import Costs, Limits, Policy, Rules
 
 LARGEST_SEED = 2**32 - 1
 SMALLEST_BALANCE, LARGEST_BALANCE = Decimal("0.01"), Decimal(10**9)

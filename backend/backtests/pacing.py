@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
+from engine.jump import OUTCOMES, Trade
+
 from backtests.document import open_times
 from backtests.runner import Result
-from engine.decide import NO_DECISION
-from engine.jump import OUTCOMES, Trade
-from engine.orders import Action
+from engine.orders import NO_DECISION, Action
 
 NOTHING = "-"
 

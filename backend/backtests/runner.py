@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from engine.jump import Replay, replay
 
 from backtests.buy_and_hold import buy_and_hold
 from backtests.curve import Curve, exact_curve
 from backtests.options import Options, OptionsError
 from backtests.series import Series
 from engine.indicators import Array, deviation, sma
-from engine.jump import Replay, replay
 from engine.metrics import Metrics, metrics
 from engine.orders import Action, Instrument
 from engine.snapshot import market_frame

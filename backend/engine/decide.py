@@ -1,89 +1,15 @@
 """From probabilities to a decision: what to do, how sure, how risky, how much, and why in words."""
 
-from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from msgspec import Struct
 
-from engine.indicators import Array
-from engine.ledger import Book
-from engine.orders import Action
+from engine.ledger import Account, Holding
+from engine.orders import BUY, NO_DECISION, SELL, Action, Array
 from engine.snapshot import RSI_STATES, TRENDS, Snapshot
-
-NO_DECISION = -1
-"""In an array of actions: there was no snapshot, or no model, to decide on."""
-
-REFERENCE_STOP = 0.05
-"""The stop distance that risk is measured against when an account trades without a stop."""
-
-RISK_PER_TRADE = {"low": 0.005, "medium": 0.01, "high": 0.02}
-"""The fraction of equity that one position may lose at its stop, by risk level."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How an account trades; all fractions are of equity or of price, None switches a rule off.
-
-    `cash_reserve` stays free at every entry: it pays the costs, and the gap up to the price of the fill. A fixed
-    `quantity` replaces the sizing by equity, confidence and risk.
-    """
-
-    confidence_threshold: float = 0.5
-    max_position: float = 0.5
-    risk_per_trade: float = RISK_PER_TRADE["medium"]
-    stop_loss: float | None = 0.05
-    take_profit: float | None = 0.1
-    trailing_stop: float | None = None
-    cash_reserve: float = 0.01
-    quantity: Decimal | None = None
-
-    @property
-    def protects(self) -> bool:
-        """Whether a position gets any protective level."""
-        return self.stop_loss is not None or self.take_profit is not None or self.trailing_stop is not None
-
-    def __post_init__(self) -> None:
-        for name in ("confidence_threshold", "max_position", "risk_per_trade", "cash_reserve"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
-        for name in ("stop_loss", "trailing_stop"):
-            if getattr(self, name) is not None and not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
-        if self.take_profit is not None and not 0 < self.take_profit < float("inf"):
-            raise ValueError(f"take_profit must be above 0, not {self.take_profit}")
-        if self.quantity is not None and not self.quantity > 0:
-            raise ValueError(f"quantity must be above 0, not {self.quantity}")
-
-
-class Close(NamedTuple):
-    """The market at the moment of a decision: the price, and the 20-candle deviation around it."""
-
-    symbol: str
-    time: datetime
-    price: float
-    volatility: float
-
-
-class Decision(Struct, frozen=True, gc=False):
-    """What the Decision Maker wants, at the close of a candle; `price` is that close, `quantity` is not yet in lots."""
-
-    symbol: str
-    time: datetime
-    action: Action
-    confidence: float
-    risk_score: float
-    quantity: float
-    price: float
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.confidence <= 1 and 0 <= self.risk_score <= 1):
-            raise ValueError(f"confidence and risk must be from 0 to 1: {self}")
-        if not (self.quantity >= 0 and self.price > 0):
-            raise ValueError(f"a decision needs a price above zero and no negative quantity: {self}")
+from engine.terms import OFF, Terms
 
 
 def choose(probabilities: Array, threshold: float) -> tuple[npt.NDArray[np.int8], Array]:
@@ -103,85 +29,66 @@ def choose(probabilities: Array, threshold: float) -> tuple[npt.NDArray[np.int8]
     return actions, confidence
 
 
-def risk_score(confidence: float, volatility: float, price: float, policy: Policy) -> float:
+def risk_score(confidence: float, noise: float, stop_distance: float) -> float:
     """0 (calm and sure) to 1: half the model's doubt, half how far recent noise reaches into the stop distance.
 
-    `volatility` is the 20-candle deviation of the close: when it spans the whole distance, chance alone hits the stop.
+    `noise` is the 20-candle deviation of the close as a fraction of it: when it spans the whole distance, chance alone
+    reaches the stop.
     """
-    reach = volatility / (price * (policy.stop_loss or REFERENCE_STOP))
-    return 0.5 * (1.0 - confidence) + 0.5 * min(reach, 1.0)
+    return 0.5 * (1.0 - confidence) + 0.5 * min(noise / stop_distance, 1.0)
 
 
-def entry_size(
-    price: float, volatility: float, confidence: float, equity: Decimal, cash: Decimal, policy: Policy
-) -> float:
-    """The quantity that a BUY asks for, not yet in lots."""
-    if policy.quantity is not None:
-        return float(policy.quantity)
-    risk = risk_score(confidence, volatility, price, policy)
-    return position_size(float(equity), float(cash), price, confidence, risk, policy)
+def wanted_lots(a: Account, h: Holding, action: int, close: int, confidence: float, noise: float, t: Terms) -> int:
+    """How many lots a decision at the close asks for; OFF where they are more than `largest_lots`.
 
-
-def position_size(equity: float, cash: float, price: float, confidence: float, risk: float, policy: Policy) -> float:
-    """The position limit, scaled by confidence and by what risk leaves, in units; never more than what loses
-    `risk_per_trade` of the equity at the stop, or than there is cash for.
+    A SELL asks for all that is held. A BUY on top of a position asks for nothing, like a HOLD. Otherwise a BUY asks for
+    the fixed quantity, or for the position limit scaled by confidence and by what risk leaves, but never for more than
+    what loses `risk_per_trade` of the equity at the stop, nor than there is cash for beside the reserve.
     """
-    notional = equity * policy.max_position * confidence * (1.0 - risk)
-    at_stop = equity * policy.risk_per_trade / (policy.stop_loss or REFERENCE_STOP)
-    return min(notional, at_stop, cash * (1.0 - policy.cash_reserve)) / price
+    if action == SELL:
+        return h.lots
+    if action != BUY or h.lots > 0:
+        return 0
+    if t.fixed_lots != OFF:
+        return t.fixed_lots if t.fixed_lots <= t.largest_lots else OFF
+    equity = float(a.cash + a.worth)
+    share = t.max_position * confidence * (1.0 - risk_score(confidence, noise, t.stop_distance))
+    at_stop = equity * t.risk_per_trade / t.stop_distance
+    money = min(equity * share, at_stop, float(a.cash) * (1.0 - t.cash_reserve))
+    size = money * t.unit_d / (close * t.unit_n)
+    return int(size) if size <= t.largest_lots else OFF
 
 
-def decide(snapshot: Snapshot, probabilities: Array, book: Book, equity: Decimal, policy: Policy) -> Decision | None:
-    """The decision on one snapshot for one account, or None where the model had no answer (NaN)."""
-    actions, confidence = choose(probabilities.reshape(1, 3), policy.confidence_threshold)
-    if actions[0] == NO_DECISION:
-        return None
-    values = snapshot.values
-    close = Close(snapshot.symbol, snapshot.close_time, values["close"], values["volatility"])
-    return decision_on(close, Action(int(actions[0])), float(confidence[0]), book, equity, policy)
-
-
-def decision_on(
-    close: Close, action: Action, confidence: float, book: Book, equity: Decimal, policy: Policy
-) -> Decision:
-    """The decision on an action already chosen.
-
-    A SELL closes all that is held. A BUY on top of a position asks for nothing, like a HOLD.
-    """
-    symbol, time, price, volatility = close
-    risk = risk_score(confidence, volatility, price, policy)
-    held = book.positions.get(symbol)
-    if action is Action.BUY and held is None:
-        quantity = entry_size(price, volatility, confidence, equity, book.cash, policy)
-    elif action is Action.SELL and held is not None:
-        quantity = float(held.quantity)
-    else:
-        quantity = 0.0
-    return Decision(symbol, time, action, confidence, risk, quantity, price)
-
-
-def reasoning(decision: Decision, snapshot: Snapshot) -> str:
+def reasoning(action: Action, confidence: float, snapshot: Snapshot) -> str:
     """The decision in words, for people."""
     values = snapshot.values
     state = RSI_STATES[values["rsi_state"]]
     strength = values["strength"]
     grade = "Strong" if strength >= 0.6 else "Moderate" if strength >= 0.3 else "Weak"
     return (
-        f"{decision.action.name} decision (confidence: {decision.confidence:.2f}). "
+        f"{action.name} decision (confidence: {confidence:.2f}). "
         f"Trend: {TRENDS[values['trend']].upper()}. RSI {state} ({values['rsi14']:.1f}). "
         f"{grade} trend (strength: {strength:.2f})"
     )
 
 
-def decision_payload(decision: Decision, snapshot: Snapshot, model_type: str) -> dict[str, Any]:
-    """The payload of a TRADE_DECISION message."""
+def decision_payload(
+    action: Action,
+    confidence: float,
+    risk: float,
+    quantity: Decimal,
+    reasoning: str,
+    snapshot: Snapshot,
+    model_type: str,
+) -> dict[str, Any]:
+    """The payload of a TRADE_DECISION message; `price` is the close that was decided on."""
     return {
-        "action": decision.action.name,
-        "ticker": decision.symbol,
-        "confidence": decision.confidence,
-        "reasoning": reasoning(decision, snapshot),
-        "quantity": decision.quantity,
-        "price": decision.price,
-        "risk_score": decision.risk_score,
+        "action": action.name,
+        "ticker": snapshot.symbol,
+        "confidence": confidence,
+        "reasoning": reasoning,
+        "quantity": float(quantity),
+        "price": snapshot.values["close"],
+        "risk_score": risk,
         "model_type": model_type,
     }

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import talib
 
-Array = npt.NDArray[np.float64]
+from engine.orders import Array as Array
 
 WINDOW = 1000
 """Candles that a live agent has to load to see the indicators of full history."""

@@ -1,99 +1,127 @@
-"""Book-keeping in Decimal: what an account owns, and how a fill changes it.
+"""Book-keeping in whole numbers: what an account owns, and how a fill changes it.
 
-One identity holds after every fill, to the last digit: initial cash + realised profit = cash + entry cost of the open
-positions. It can, because nothing is divided: a partial sale takes a rounded share of the entry cost, and the rest
-stays with the position.
+One identity holds after every fill: initial cash + realised profit = cash + entry cost of the open positions. Nothing
+is divided but the entry cost of a partial sale, of which the rounded share goes and the rest stays.
+
+The functions of the fold (this module, `fills`, `protect`, `risk`, `decide`, `account`, `history`) hold to what both
+Python and Numba can run: whole numbers, floats, named tuples and arrays.
 """
 
-from collections.abc import Mapping
-from datetime import datetime
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import NamedTuple
 
-from msgspec import Struct
-
-from engine.orders import ZERO, Action, Fill
-
-# Entry prices are averaged when a position grows; no money is computed from them. A quotient may have any number of
-# digits, so it is cut to what every database gives back: SQLite keeps 15 of them.
-_ENTRY_PRICE_DIGITS, _ENTRY_PRICE_STEP = Context(prec=15, rounding=ROUND_HALF_EVEN), Decimal("1e-12")
+from engine.fills import amount_received
+from engine.protect import stop_level, target_level
+from engine.terms import Terms
 
 
-class LedgerError(ValueError):
-    """A fill that the book cannot have had: the gate was passed by."""
+class Account(NamedTuple):
+    """Money in money steps. `worth` is the value of the open positions at their last marks.
+
+    `peak` is the highest equity at any valuation, `day` a UTC day counted from 1970, `day_start` the equity with which
+    it began, and `entries` the number of BUYs filled in it.
+    """
+
+    cash: int
+    worth: int
+    realised: int
+    commissions: int
+    open_positions: int
+    peak: int
+    day: int
+    day_start: int
+    entries: int
 
 
-class Position(Struct, frozen=True, gc=False):
-    """An open long position. `cost` is all that was paid for it, commissions included."""
+class Holding(NamedTuple):
+    """A long position in one instrument; all zeros (`FLAT`) for none.
 
-    symbol: str
-    quantity: Decimal
-    cost: Decimal
-    entry_price: Decimal
-    opened_at: datetime
+    `cost` is what was paid for it, commissions included, in money steps; prices are in ticks. `mark` is the price of
+    its last valuation, `high` the highest price that the trailing stop follows; a level of 0 is none.
+    """
 
-    def __post_init__(self) -> None:
-        if not (self.quantity > 0 and self.cost >= 0 and self.entry_price > 0):
-            raise ValueError(f"not a long position: {self}")
-
-
-class Book(Struct, frozen=True, gc=False):
-    """Free cash, profit realised so far (net of all commissions), commissions paid, and the open positions."""
-
-    cash: Decimal
-    realised: Decimal = ZERO
-    commissions: Decimal = ZERO
-    positions: Mapping[str, Position] = {}
-
-    def __post_init__(self) -> None:
-        if not self.cash >= 0:
-            raise LedgerError(f"cash would be {self.cash}")
-
-    def quantity(self, symbol: str) -> Decimal:
-        position = self.positions.get(symbol)
-        return position.quantity if position else ZERO
-
-    @property
-    def entry_cost(self) -> Decimal:
-        """What was paid for the positions that are open."""
-        return sum((position.cost for position in self.positions.values()), ZERO)
-
-    def equity(self, marks: Mapping[str, Decimal]) -> Decimal:
-        """Cash and the positions at the given prices. Raises KeyError for a position without a price."""
-        return self.cash + sum((held.quantity * marks[name] for name, held in self.positions.items()), ZERO)
+    lots: int
+    cost: int
+    mark: int
+    stop: int
+    target: int
+    trail_n: int
+    trail_d: int
+    high: int
 
 
-def apply(book: Book, fill: Fill) -> Book:
-    """The book after the fill. Raises LedgerError when cash or quantity would go below zero."""
-    if fill.order.action is Action.BUY:
-        return _bought(book, fill)
-    return _sold(book, fill)
+FLAT = Holding(0, 0, 0, 0, 0, 0, 1, 0)
 
 
-def _bought(book: Book, fill: Fill) -> Book:
-    order, paid = fill.order, fill.amount + fill.commission
-    held = book.positions.get(order.symbol)
-    if held is None:
-        position = Position(order.symbol, order.quantity, paid, fill.price, fill.time)
-    else:
-        quantity = held.quantity + order.quantity
-        bought_for = held.entry_price * held.quantity + fill.price * order.quantity
-        mean = _ENTRY_PRICE_DIGITS.divide(bought_for, quantity)
-        entry_price = mean.quantize(_ENTRY_PRICE_STEP, ROUND_HALF_EVEN)
-        position = Position(order.symbol, quantity, held.cost + paid, entry_price, held.opened_at)
-    positions = {**book.positions, order.symbol: position}
-    return Book(book.cash - paid, book.realised, book.commissions + fill.commission, positions)
+def opened(cash: int) -> Account:
+    """An account that has not traded yet."""
+    return Account(cash, 0, 0, 0, 0, cash, -1, cash, 0)
 
 
-def _sold(book: Book, fill: Fill) -> Book:
-    order, received = fill.order, fill.amount - fill.commission
-    held = book.positions.get(order.symbol)
-    if held is None or held.quantity < order.quantity:
-        raise LedgerError(f"cannot sell {order.quantity} {order.symbol}: {book.quantity(order.symbol)} held")
-    positions = {name: position for name, position in book.positions.items() if name != order.symbol}
-    cost = held.cost
-    if order.quantity < held.quantity:
-        cost = (held.cost * order.quantity / held.quantity).quantize(held.cost, ROUND_HALF_EVEN)
-        rest = held.quantity - order.quantity
-        positions[order.symbol] = Position(order.symbol, rest, held.cost - cost, held.entry_price, held.opened_at)
-    profit = received - cost
-    return Book(book.cash + received, book.realised + profit, book.commissions + fill.commission, positions)
+def bought(a: Account, h: Holding, lots: int, price: int, amount: int, fee: int, t: Terms) -> tuple[Account, Holding]:
+    """The books after a BUY; its levels replace those of a position that was open already."""
+    is_new = h.lots == 0
+    mark = price if is_new else h.mark
+    held = Holding(
+        h.lots + lots,
+        h.cost + amount + fee,
+        mark,
+        stop_level(price, t),
+        target_level(price, t),
+        t.trail_n,
+        t.trail_d,
+        price if is_new else h.high,
+    )
+    worth = a.worth + amount_received(mark, held.lots, t) - amount_received(mark, h.lots, t)
+    positions = a.open_positions + 1 if is_new else a.open_positions
+    cash = a.cash - amount - fee
+    return (
+        Account(
+            cash, worth, a.realised, a.commissions + fee, positions, a.peak, a.day, a.day_start, a.entries + 1
+        ),
+        held,
+    )  # fmt: skip
+
+
+def sold(
+    a: Account, h: Holding, lots: int, amount: int, fee: int, t: Terms
+) -> tuple[Account, Holding, int, int]:  # fmt: skip
+    """The books after a SELL of at most what is held; its net profit, and the entry cost of what was sold."""
+    rest = h.lots - lots
+    cost = h.cost if rest == 0 else _rounded_share(h.cost * lots, h.lots)
+    profit = amount - fee - cost
+    worth = a.worth + amount_received(h.mark, rest, t) - amount_received(h.mark, h.lots, t)
+    positions = a.open_positions - 1 if rest == 0 else a.open_positions
+    after = Account(
+        a.cash + amount - fee,
+        worth,
+        a.realised + profit,
+        a.commissions + fee,
+        positions,
+        a.peak,
+        a.day,
+        a.day_start,
+        a.entries,
+    )
+    if rest == 0:
+        return after, Holding(0, 0, 0, 0, 0, 0, 1, 0), profit, cost
+    return after, Holding(rest, h.cost - cost, h.mark, h.stop, h.target, h.trail_n, h.trail_d, h.high), profit, cost
+
+
+def marked(a: Account, h: Holding, price: int, t: Terms) -> tuple[Account, Holding]:
+    """The account valued with this instrument at a price and the others at their last marks."""
+    worth = a.worth + amount_received(price, h.lots, t) - amount_received(h.mark, h.lots, t)
+    peak = max(a.peak, a.cash + worth)
+    valued = Account(
+        a.cash, worth, a.realised, a.commissions, a.open_positions, peak, a.day, a.day_start, a.entries
+    )  # fmt: skip
+    if h.lots == 0:
+        return valued, h
+    return valued, Holding(h.lots, h.cost, price, h.stop, h.target, h.trail_n, h.trail_d, h.high)
+
+
+def _rounded_share(numerator: int, denominator: int) -> int:
+    """The nearest whole number, half to even."""
+    whole, rest = numerator // denominator, numerator % denominator
+    if 2 * rest > denominator or (2 * rest == denominator and whole % 2 == 1):
+        return whole + 1
+    return whole

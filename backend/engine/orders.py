@@ -1,21 +1,26 @@
-"""The values that pass between the rooms from a decision to the ledger, in Decimal.
+"""What may be ordered and what comes of it: actions, reasons, refusal codes, and the steps of an instrument.
 
-What is made anew for every order is a frozen msgspec Struct: it is built several times faster than a frozen dataclass,
-and, as it cannot be part of a cycle, it is kept out of the garbage collector's rounds.
+Inside the engine prices are whole ticks, quantities whole lots and money whole steps of the account's currency. An
+`Instrument` converts between them and the Decimals and floats outside.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_UP, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 from enum import IntEnum, StrEnum
-from functools import cached_property, partial
-from operator import methodcaller
+from functools import cached_property
+from typing import Any
 
-from msgspec import Struct
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+Ticks = npt.NDArray[Any]
+"""Whole numbers of int32 or int64; Python's own, in an object array, where 64 bits do not suffice."""
 
 ZERO = Decimal(0)
 CENT = Decimal("0.01")
+LARGEST_INT32, LARGEST_INT64 = 2**31 - 1, 2**62
+"""Of 64 bits one is left free: two such numbers can be added."""
 
 
 class Action(IntEnum):
@@ -27,7 +32,7 @@ class Action(IntEnum):
 
 
 class Reason(StrEnum):
-    """Why an order was placed."""
+    """Why an order was placed. The fold uses their positions as numbers."""
 
     SIGNAL = "signal"
     STOP_LOSS = "stop_loss"
@@ -36,18 +41,56 @@ class Reason(StrEnum):
     MANUAL = "manual"
 
 
-Rounding = Callable[[Decimal], Decimal]
+class Code(StrEnum):
+    """Why a decision led to no order. The codes are stable: users, tests and reports rely on them."""
+
+    HOLD = "hold"
+    POSITION_OPEN = "position_open"
+    NO_POSITION = "no_position"
+    KILL_SWITCH = "kill_switch"
+    STALE_QUOTE = "stale_quote"
+    DRAWDOWN_LIMIT = "drawdown_limit"
+    DAILY_LOSS_LIMIT = "daily_loss_limit"
+    ENTRIES_PER_DAY = "entries_per_day"
+    OPEN_POSITIONS = "open_positions"
+    QUANTITY_TOO_SMALL = "quantity_too_small"
+    NOTIONAL_TOO_SMALL = "notional_too_small"
+    POSITION_LIMIT = "position_limit"
+    EXPOSURE_LIMIT = "exposure_limit"
+    INSUFFICIENT_CASH = "insufficient_cash"
+    EXCEEDS_POSITION = "exceeds_position"
 
 
-def rounding_to(step: Decimal, mode: str) -> Rounding:
-    """What rounds an amount to a multiple of the step, with the step's own number of places."""
-    if step.as_tuple().digits == (1,):
-        return methodcaller("quantize", step, mode)
-    return partial(_multiple, step, mode)
+NOTHING_TO_DO = frozenset({Code.HOLD, Code.POSITION_OPEN, Code.NO_POSITION})
+"""The codes with which there was nothing to do, rather than something that must not be done."""
 
+# The same as plain numbers, which compiled code can hold. Their order is that of the classes above.
+SELL, HOLD, BUY = range(3)
+SIGNAL, STOP_LOSS, TAKE_PROFIT, TRAILING_STOP, MANUAL = range(5)
+NO_DECISION = -1
+"""In an array of actions: there was no snapshot, or no model, to decide on."""
 
-def _multiple(step: Decimal, mode: str, amount: Decimal) -> Decimal:
-    return (amount / step).to_integral_value(mode) * step
+OUTCOMES = ("none", "pending", "executed", *(code.value for code in Code))
+"""What became of a decision, by its number. Pending: the history ends before the next price."""
+
+NONE, PENDING, EXECUTED = range(3)
+(
+    REFUSED_HOLD,
+    REFUSED_POSITION_OPEN,
+    REFUSED_NO_POSITION,
+    REFUSED_KILL_SWITCH,
+    REFUSED_STALE_QUOTE,
+    REFUSED_DRAWDOWN_LIMIT,
+    REFUSED_DAILY_LOSS_LIMIT,
+    REFUSED_ENTRIES_PER_DAY,
+    REFUSED_OPEN_POSITIONS,
+    REFUSED_QUANTITY_TOO_SMALL,
+    REFUSED_NOTIONAL_TOO_SMALL,
+    REFUSED_POSITION_LIMIT,
+    REFUSED_EXPOSURE_LIMIT,
+    REFUSED_INSUFFICIENT_CASH,
+    REFUSED_EXCEEDS_POSITION,
+) = range(3, 3 + len(Code))
 
 
 @dataclass(frozen=True)
@@ -71,150 +114,73 @@ class Instrument:
             raise ValueError(f"minimum_notional of {self.symbol} must not be negative")
 
     @cached_property
-    def tick_up(self) -> Rounding:
-        return rounding_to(self.price_tick, ROUND_UP)
+    def _ticks_per_unit(self) -> float:
+        return float(1 / self.price_tick)
 
-    @cached_property
-    def tick_down(self) -> Rounding:
-        return rounding_to(self.price_tick, ROUND_DOWN)
+    def ticks(self, price: float) -> int:
+        """A price of the market in ticks, to the nearest (half to even), one at the least."""
+        return max(round(price * self._ticks_per_unit), 1)
 
-    @cached_property
-    def nearest_tick(self) -> Rounding:
-        return rounding_to(self.price_tick, ROUND_HALF_EVEN)
+    def tick_array(self, prices: Array) -> Ticks:
+        """The same of prices (n,), in the smallest type that holds them."""
+        scaled = np.rint(prices * self._ticks_per_unit)
+        np.maximum(scaled, 1.0, out=scaled)
+        largest = scaled.max(initial=0.0)
+        if largest >= LARGEST_INT64:
+            return np.array([int(value) for value in scaled.tolist()], dtype=object)
+        return scaled.astype(np.int32 if largest <= LARGEST_INT32 else np.int64)
 
-    @cached_property
-    def lots(self) -> Rounding:
-        """Down to whole lots."""
-        return rounding_to(self.lot_step, ROUND_DOWN)
+    def price(self, ticks: int) -> Decimal:
+        return ticks * self.price_tick
 
-    @cached_property
-    def pays(self) -> Rounding:
-        """An amount the trader pays, up to the money step."""
-        return rounding_to(self.money_step, ROUND_UP)
-
-    @cached_property
-    def receives(self) -> Rounding:
-        """An amount the trader receives, down to the money step."""
-        return rounding_to(self.money_step, ROUND_DOWN)
-
-    def price(self, price: float) -> Decimal:
-        """A price of the market on the tick grid, one tick at the least."""
-        return self.nearest_tick(Decimal(repr(price))) or self.price_tick
-
-    def quantity(self, quantity: float) -> Decimal:
+    def lots(self, quantity: Decimal) -> int:
         """A quantity in whole lots, rounded down."""
-        return self.lots(Decimal(repr(quantity)))
+        return int(quantity // self.lot_step)
 
+    def quantity(self, lots: int) -> Decimal:
+        return lots * self.lot_step
 
-@dataclass(frozen=True)
-class Costs:
-    """Commission and slippage as fractions of the price (0.001 is 0.1 %)."""
+    def exact_ticks(self, price: Decimal) -> int:
+        """A price that stands on the tick grid. Raises ValueError for any other."""
+        return _whole(price, self.price_tick, "price")
 
-    fee_rate: Decimal = Decimal("0.001")
-    slippage_rate: Decimal = Decimal("0.001")
+    def exact_lots(self, quantity: Decimal) -> int:
+        """A quantity of whole lots. Raises ValueError for any other."""
+        return _whole(quantity, self.lot_step, "quantity")
 
-    def __post_init__(self) -> None:
-        for name in ("fee_rate", "slippage_rate"):
-            if not ZERO <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be a fraction from 0 to below 1")
+    def money_steps(self, amount: Decimal) -> int:
+        """An amount of whole money steps. Raises ValueError for any other."""
+        return _whole(amount, self.money_step, "amount")
 
-    @cached_property
-    def buying(self) -> Decimal:
-        """What slippage makes of the price of a BUY."""
-        return 1 + self.slippage_rate
-
-    @cached_property
-    def selling(self) -> Decimal:
-        return 1 - self.slippage_rate
+    def money(self, steps: int) -> Decimal:
+        return steps * self.money_step
 
     @cached_property
-    def with_fee(self) -> Decimal:
-        return 1 + self.fee_rate
+    def least_steps(self) -> int:
+        """The least order in money steps, rounded up."""
+        return int((self.minimum_notional / self.money_step).to_integral_value(ROUND_CEILING))
 
 
-class Quote(Struct, frozen=True, gc=False):
-    """A price that can be had now; `age_seconds` is how old the knowledge behind the order is."""
-
-    price: Decimal
-    age_seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not self.price > 0:
-            raise ValueError(f"a quote needs a price above zero, not {self.price}")
-        if not self.age_seconds >= 0:
-            raise ValueError(f"a quote cannot be {self.age_seconds} seconds old")
-
-
-class Order(Struct, frozen=True, gc=False):
-    """A market order that passed the gate; `price` is the requested price, before slippage."""
-
-    symbol: str
-    action: Action
-    quantity: Decimal
-    price: Decimal
-    reason: Reason = Reason.SIGNAL
-
-    def __post_init__(self) -> None:
-        if not (self.quantity > 0 and self.price > 0):
-            raise ValueError(f"an order needs a quantity and a price above zero: {self}")
-        if self.action is Action.HOLD:
-            raise ValueError("HOLD is not an order")
-
-
-class Fill(Struct, frozen=True, gc=False):
-    """An order that happened. `slippage` is per unit and never negative; `commission` is in account currency.
-
-    `amount` is what changes hands without the commission: paid for a BUY, received for a SELL.
-    """
-
-    order: Order
-    time: datetime
-    price: Decimal
-    slippage: Decimal
-    amount: Decimal
-    commission: Decimal
-
-    def __post_init__(self) -> None:
-        if self.time.tzinfo is None:
-            raise ValueError("a fill needs an aware time")
-        if not (self.price > 0 and self.amount >= 0 and self.commission >= 0):
-            raise ValueError(f"a fill needs a price above zero, and no negative amounts: {self}")
-
-
-class Code(StrEnum):
-    """Why a decision led to no order. The codes are stable: users, tests and reports rely on them."""
-
-    HOLD = "hold"
-    POSITION_OPEN = "position_open"
-    NO_POSITION = "no_position"
-    KILL_SWITCH = "kill_switch"
-    STALE_QUOTE = "stale_quote"
-    DRAWDOWN_LIMIT = "drawdown_limit"
-    DAILY_LOSS_LIMIT = "daily_loss_limit"
-    ENTRIES_PER_DAY = "entries_per_day"
-    OPEN_POSITIONS = "open_positions"
-    QUANTITY_TOO_SMALL = "quantity_too_small"
-    NOTIONAL_TOO_SMALL = "notional_too_small"
-    POSITION_LIMIT = "position_limit"
-    INSUFFICIENT_CASH = "insufficient_cash"
-    EXCEEDS_POSITION = "exceeds_position"
-
-
-NOTHING_TO_DO = frozenset({Code.HOLD, Code.POSITION_OPEN, Code.NO_POSITION})
-
-
-class Refusal(Struct, frozen=True, gc=False):
-    """The answer of the gate that is not an order."""
-
-    code: Code
-    detail: str
-
-    @property
-    def skipped(self) -> bool:
-        """Whether there was nothing to do, rather than something that must not be done."""
-        return self.code in NOTHING_TO_DO
+def _whole(value: Decimal, step: Decimal, what: str) -> int:
+    whole = int(value / step)
+    if whole * step != value:
+        raise ValueError(f"the {what} {value} is not in whole steps of {step}")
+    return whole
 
 
 def exact(number: float) -> Decimal:
     """The Decimal that a float is written as: 0.1 becomes 0.1, not its binary neighbour."""
     return Decimal(repr(float(number)))
+
+
+def refusal_counts(outcomes: npt.NDArray[np.int8]) -> dict[str, int]:
+    """Decisions that led to no order, by the code of the refusal, commonest first."""
+    counts = np.bincount(outcomes, minlength=len(OUTCOMES))
+    first = EXECUTED + 1
+    order = first + np.argsort(-counts[first:], kind="stable")
+    return {OUTCOMES[number]: int(counts[number]) for number in order if counts[number]}
+
+
+def rounded(amount: Decimal, step: Decimal) -> Decimal:
+    """An amount with the places of a step, half to even."""
+    return amount.quantize(step, ROUND_HALF_EVEN)

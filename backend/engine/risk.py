@@ -1,192 +1,99 @@
-"""The pre-trade gate: every order passes here, and here floats become Decimals on the instrument's grid.
+"""The pre-trade gate for entries. Exits lower the risk of the account: no limit and no kill switch holds them up.
 
-A check looks at one rule and returns a refusal, or nothing. Entries have to pass them all; exits lower the risk of the
-account and are never held up by a limit or by the kill switch.
+The checks stand in the order in which they are made; the first that fails gives the refusal. Losses are measured with
+the instrument at the price of the order and all others at their last marks.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from decimal import Decimal
-
-from msgspec import Struct
-
-from engine.decide import Decision, Policy
-from engine.fills import cash_bound
-from engine.ledger import Book, Position
-from engine.orders import Action, Code, Costs, Instrument, Order, Quote, Reason, Refusal
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What an account may not do, as fractions of equity where not said otherwise; None means no such limit."""
-
-    max_position: Decimal = Decimal("0.5")
-    max_daily_loss: Decimal | None = None
-    max_drawdown: Decimal | None = None
-    max_entries_per_day: int | None = None
-    max_open_positions: int | None = None
-    max_quote_age_seconds: float | None = None
-    kill_switch: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 < self.max_position <= 1:
-            raise ValueError(f"max_position must be above 0 and at most 1, not {self.max_position}")
-        for name in ("max_daily_loss", "max_drawdown"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value <= 1:
-                raise ValueError(f"{name} must be above 0 and at most 1, not {value}")
-        for name in ("max_entries_per_day", "max_open_positions", "max_quote_age_seconds"):
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise ValueError(f"{name} must not be negative, not {value}")
-
-
-@dataclass(frozen=True)
-class Rules:
-    """Everything that turns decisions into trades for one account in one instrument."""
-
-    instrument: Instrument
-    costs: Costs = field(default_factory=Costs)
-    policy: Policy = field(default_factory=Policy)
-    limits: Limits = field(default_factory=Limits)
-
-
-class Standing(Struct, frozen=True, gc=False):
-    """How an account stands at the moment of an order; days are UTC days."""
-
-    equity: Decimal
-    peak_equity: Decimal
-    day_start_equity: Decimal
-    entries_today: int = 0
-
-
-def gate(decision: Decision, book: Book, standing: Standing, quote: Quote, rules: Rules) -> Order | Refusal:
-    """The order that the decision leads to at this quote, or the reason why there is none."""
-    if decision.action is Action.HOLD:
-        return Refusal(Code.HOLD, "HOLD asks for no trade")
-    held = book.positions.get(decision.symbol)
-    if decision.action is Action.SELL:
-        return _exit(decision, held, quote, rules.instrument)
-    if held is not None and decision.quantity == 0:
-        return Refusal(Code.POSITION_OPEN, f"a position of {held.quantity} {decision.symbol} is open already")
-    return entry_order(decision.symbol, decision.quantity, book, standing, quote, rules)
-
-
-def entry_order(
-    symbol: str, quantity: float, book: Book, standing: Standing, quote: Quote, rules: Rules
-) -> Order | Refusal:
-    """The order that buys so much at this quote, or the first limit that stands in its way."""
-    lots = rules.instrument.quantity(quantity)
-    if lots == 0:
-        return _too_small(quantity, rules.instrument)
-    order = Order(symbol, Action.BUY, lots, quote.price)
-    for check in ENTRY_CHECKS:
-        refusal = check(order, book, standing, quote, rules)
-        if refusal is not None:
-            return refusal
-    return order
-
-
-def exit_order(symbol: str, quantity: Decimal, price: Decimal, reason: Reason) -> Order:
-    """The order that closes a whole position. No limit holds it up."""
-    return Order(symbol, Action.SELL, quantity, price, reason)
-
-
-def _exit(decision: Decision, held: Position | None, quote: Quote, instrument: Instrument) -> Order | Refusal:
-    if held is None:
-        return Refusal(Code.NO_POSITION, f"there is no {decision.symbol} to sell")
-    # The float of a long quantity may have lost its last digits: what means "all" has to stay all.
-    if decision.quantity == float(held.quantity):
-        return exit_order(held.symbol, held.quantity, quote.price, Reason.SIGNAL)
-    quantity = instrument.quantity(decision.quantity)
-    if quantity > held.quantity:
-        return Refusal(Code.EXCEEDS_POSITION, f"cannot sell {quantity} {decision.symbol}: {held.quantity} held")
-    if quantity == 0:
-        return _too_small(decision.quantity, instrument)
-    return Order(decision.symbol, Action.SELL, quantity, quote.price)
-
-
-def _too_small(quantity: float, instrument: Instrument) -> Refusal:
-    return Refusal(
-        Code.QUANTITY_TOO_SMALL, f"{quantity:.12g} {instrument.symbol} is below one lot of {instrument.lot_step}"
-    )
-
-
-def _kill_switch(order: Order, book: Book, standing: Standing, quote: Quote, rules: Rules) -> Refusal | None:
-    if rules.limits.kill_switch:
-        return Refusal(Code.KILL_SWITCH, "the kill switch is on: no entries")
-    return None
-
-
-def _stale_quote(order: Order, book: Book, standing: Standing, quote: Quote, rules: Rules) -> Refusal | None:
-    limit = rules.limits.max_quote_age_seconds
-    if limit is not None and quote.age_seconds > limit:
-        return Refusal(Code.STALE_QUOTE, f"the market data are {quote.age_seconds:.0f} s old; at most {limit:.0f} s")
-    return None
-
-
-def _drawdown(order: Order, book: Book, standing: Standing, quote: Quote, rules: Rules) -> Refusal | None:
-    limit = rules.limits.max_drawdown
-    if limit is not None and standing.equity < standing.peak_equity * (1 - limit):
-        return Refusal(
-            Code.DRAWDOWN_LIMIT, f"equity {standing.equity} is {limit:%} or more below {standing.peak_equity}"
-        )
-    return None
-
-
-def _daily_loss(order: Order, book: Book, standing: Standing, quote: Quote, rules: Rules) -> Refusal | None:
-    limit = rules.limits.max_daily_loss
-    if limit is not None and standing.equity < standing.day_start_equity * (1 - limit):
-        return Refusal(Code.DAILY_LOSS_LIMIT, f"{limit:%} or more of {standing.day_start_equity} was lost today")
-    return None
-
-
-def _entries_per_day(order: Order, book: Book, standing: Standing, quote: Quote, rules: Rules) -> Refusal | None:
-    limit = rules.limits.max_entries_per_day
-    if limit is not None and standing.entries_today >= limit:
-        return Refusal(Code.ENTRIES_PER_DAY, f"{standing.entries_today} entries today; at most {limit}")
-    return None
-
-
-def _open_positions(order: Order, book: Book, standing: Standing, quote: Quote, rules: Rules) -> Refusal | None:
-    limit = rules.limits.max_open_positions
-    if limit is not None and order.symbol not in book.positions and len(book.positions) >= limit:
-        return Refusal(Code.OPEN_POSITIONS, f"{len(book.positions)} positions are open; at most {limit}")
-    return None
-
-
-def _notional(order: Order, book: Book, standing: Standing, quote: Quote, rules: Rules) -> Refusal | None:
-    least = rules.instrument.minimum_notional
-    if least and order.quantity * order.price < least:
-        return Refusal(Code.NOTIONAL_TOO_SMALL, f"{order.quantity * order.price} is below the least order of {least}")
-    return None
-
-
-def _position_limit(order: Order, book: Book, standing: Standing, quote: Quote, rules: Rules) -> Refusal | None:
-    value = (order.quantity + book.quantity(order.symbol)) * order.price
-    most = standing.equity * rules.limits.max_position
-    if value > most:
-        return Refusal(Code.POSITION_LIMIT, f"a position of {value} would be above the limit of {most}")
-    return None
-
-
-def _cash(order: Order, book: Book, standing: Standing, quote: Quote, rules: Rules) -> Refusal | None:
-    needed = cash_bound(order, rules.instrument, rules.costs)
-    if needed > book.cash:
-        return Refusal(Code.INSUFFICIENT_CASH, f"up to {needed} is needed, {book.cash} is free")
-    return None
-
-
-Check = Callable[[Order, Book, Standing, Quote, Rules], Refusal | None]
-
-ENTRY_CHECKS: tuple[Check, ...] = (
-    _kill_switch,
-    _stale_quote,
-    _drawdown,
-    _daily_loss,
-    _entries_per_day,
-    _open_positions,
-    _notional,
-    _position_limit,
-    _cash,
+from engine.fills import amount_paid, amount_received, buy_price, commission
+from engine.ledger import Account, Holding
+from engine.orders import (
+    NONE,
+    REFUSED_DAILY_LOSS_LIMIT,
+    REFUSED_DRAWDOWN_LIMIT,
+    REFUSED_ENTRIES_PER_DAY,
+    REFUSED_EXPOSURE_LIMIT,
+    REFUSED_INSUFFICIENT_CASH,
+    REFUSED_KILL_SWITCH,
+    REFUSED_NOTIONAL_TOO_SMALL,
+    REFUSED_OPEN_POSITIONS,
+    REFUSED_POSITION_LIMIT,
+    REFUSED_QUANTITY_TOO_SMALL,
+    REFUSED_STALE_QUOTE,
+    Code,
+    Instrument,
 )
+from engine.terms import Terms
+
+
+def entry_refusal(a: Account, h: Holding, lots: int, tick: int, age: float, t: Terms) -> int:
+    """Why so many lots must not be bought at this price, by its number in OUTCOMES; NONE where they may.
+
+    `age` is how old, in seconds, the market data behind the order are.
+    """
+    others = a.worth - amount_received(h.mark, h.lots, t)
+    equity = a.cash + others + amount_received(tick, h.lots, t)
+    notional = tick * lots * t.unit_n
+    position = tick * (h.lots + lots) * t.unit_n
+    if lots <= 0:
+        return REFUSED_QUANTITY_TOO_SMALL
+    if t.kill_switch != 0:
+        return REFUSED_KILL_SWITCH
+    if age > t.max_age:
+        return REFUSED_STALE_QUOTE
+    if t.drawdown_n > 0 and equity * t.drawdown_d < a.peak * (t.drawdown_d - t.drawdown_n):
+        return REFUSED_DRAWDOWN_LIMIT
+    if t.daily_loss_n > 0 and equity * t.daily_loss_d < a.day_start * (t.daily_loss_d - t.daily_loss_n):
+        return REFUSED_DAILY_LOSS_LIMIT
+    if 0 <= t.max_entries <= a.entries:
+        return REFUSED_ENTRIES_PER_DAY
+    if h.lots == 0 and 0 <= t.max_open <= a.open_positions:
+        return REFUSED_OPEN_POSITIONS
+    if notional < t.least_steps * t.unit_d:
+        return REFUSED_NOTIONAL_TOO_SMALL
+    if position * t.position_d > equity * t.position_n * t.unit_d:
+        return REFUSED_POSITION_LIMIT
+    if t.exposure_n > 0 and (others * t.unit_d + position) * t.exposure_d > equity * t.exposure_n * t.unit_d:
+        return REFUSED_EXPOSURE_LIMIT
+    price = buy_price(tick, t)
+    if amount_paid(price, lots, t) + commission(price, lots, t) > a.cash:
+        return REFUSED_INSUFFICIENT_CASH
+    return NONE
+
+
+def refusal_text(
+    code: Code, a: Account, h: Holding, lots: int, tick: int, age: float, instrument: Instrument, t: Terms
+) -> str:
+    """A refusal in words, with the figures that the gate compared."""
+    money, symbol = instrument.money, instrument.symbol
+    others = a.worth - amount_received(h.mark, h.lots, t)
+    equity = money(a.cash + others + amount_received(tick, h.lots, t))
+    position = money(amount_received(tick, h.lots + lots, t))
+    price = buy_price(tick, t)
+    needed = money(amount_paid(price, lots, t) + commission(price, lots, t))
+    texts = {
+        Code.HOLD: "HOLD asks for no trade",
+        Code.POSITION_OPEN: f"a position of {instrument.quantity(h.lots)} {symbol} is open already",
+        Code.NO_POSITION: f"there is no {symbol} to sell",
+        Code.KILL_SWITCH: "the kill switch is on: no entries",
+        Code.STALE_QUOTE: f"the market data are {age:.0f} s old; at most {t.max_age:.0f} s",
+        Code.DRAWDOWN_LIMIT: f"equity {equity} is more than {_percent(t.drawdown_n, t.drawdown_d)} below "
+        f"{money(a.peak)}",
+        Code.DAILY_LOSS_LIMIT: f"more than {_percent(t.daily_loss_n, t.daily_loss_d)} of {money(a.day_start)} was lost "
+        "today",
+        Code.ENTRIES_PER_DAY: f"{a.entries} entries today; at most {t.max_entries}",
+        Code.OPEN_POSITIONS: f"{a.open_positions} positions are open; at most {t.max_open}",
+        Code.QUANTITY_TOO_SMALL: f"the quantity is below one lot of {instrument.lot_step} {symbol}",
+        Code.NOTIONAL_TOO_SMALL: f"{money(amount_received(tick, lots, t))} is below the least order of "
+        f"{instrument.minimum_notional}",
+        Code.POSITION_LIMIT: f"a position of {position} would be above {_percent(t.position_n, t.position_d)} of the "
+        f"equity {equity}",
+        Code.EXPOSURE_LIMIT: f"positions of {money(others) + position} would be above "
+        f"{_percent(t.exposure_n, t.exposure_d)} of the equity {equity}",
+        Code.INSUFFICIENT_CASH: f"{needed} is needed, {money(a.cash)} is free",
+        Code.EXCEEDS_POSITION: f"cannot sell {instrument.quantity(lots)} {symbol}: {instrument.quantity(h.lots)} held",
+    }
+    return texts[code]
+
+
+def _percent(numerator: int, denominator: int) -> str:
+    return f"{100 * numerator / denominator:g} %"

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from django.db import transaction
 
+from database import candles as candle_table
 from engine.candles import interval_length
-from market import candle_table
 from market.errors import MarketError
 from market.models import CandleGap, Symbol
 from market.services import hold

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from django.db import transaction
 
+from database import candles as candle_table
+from database.candles import Array
 from engine.candles import COLUMNS, interval_length
-from market import candle_table
 from market.backfill import Runs, keep_old_gaps, missing_runs
-from market.candle_table import Array
 from market.errors import MarketError
 from market.models import Candle, Symbol
 from market.rescaling import refuse_another_scale

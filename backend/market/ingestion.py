@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from django.db import transaction
 
+from database import candles as candle_table
+from database.candles import Array
 from engine.candles import COLUMNS
-from market import candle_table
 from market.backfill import Runs, keep_gaps, missing_runs
-from market.candle_table import Array
 from market.history import OVERLAP, History, first_history, first_start, keep_history
 from market.models import Candle, CandleRevision, Symbol
 from market.rescaling import refuse_another_scale

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from django.db.models import QuerySet, Sum
 
+from database import candles as candle_table
+from database.candles import Array
 from engine.candles import COLUMNS
-from market import candle_table
-from market.candle_table import Array
 from market.models import CandleGap, CandleRevision, OrderBookDepth, Symbol
 from market.sessions import Times, moment, session_of
 

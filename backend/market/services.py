@@ -3,8 +3,8 @@
 import pandas as pd
 from django.utils import timezone
 
+from database import candles as candle_table
 from engine.candles import interval_length, validate
-from market import candle_table
 from market.models import Symbol
 from market.sessions import times_of
 from market.symbols import kind_of, parse_symbol

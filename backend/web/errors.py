@@ -1,7 +1,7 @@
 """Every error of the API has one shape: `{"detail": str, "code": str, "fields"?: {name: [str]}}`.
 
 A view raises one of REST framework's exceptions or one of those below. An app registers the responses to its own
-exceptions in `AppConfig.ready`: `register_error(SourceDown, lambda error: Unavailable(str(error)))`.
+exceptions (`trading.api.errors`): `register_error(SourceDown, lambda error: Unavailable(str(error)))`.
 """
 
 import logging

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from backtests.buy_and_hold import buy_and_hold
-from engine.orders import Costs, Instrument
+from engine.orders import Instrument
+from engine.terms import Costs
 from tests.backtests.runs import cent_candles, document_of, result
 
 DATA = Path(__file__).resolve().parents[3] / "data"

@@ -49,8 +49,8 @@ def stored(yahoo: YahooServer) -> Symbol:
 def test_the_series_is_on_the_new_scale(yahoo: YahooServer, stored: Symbol, capsys: pytest.CaptureFixture[str]):
     call_command("restart_series", symbol="XYZ", interval="1d")
     truth = yahoo.any_series("XYZ")
-    told = truth.closed(truth.start, yahoo.clock(), yahoo.clock())
-    assert candle_frame(stored, "1d")["close"].tolist() == told["close"].tolist()
+    expected = truth.closed(truth.start, yahoo.clock(), yahoo.clock())
+    assert candle_frame(stored, "1d")["close"].tolist() == expected["close"].tolist()
     assert capsys.readouterr().out == "XYZ 1d: 30 candles of yahoo in the place of those that were stored.\n"
 
 
@@ -68,7 +68,7 @@ def test_a_market_that_is_not_stored_is_named(yahoo: YahooServer):
         call_command("restart_series", symbol="ABC", interval="1h")
 
 
-def test_nobody_may_hold_it_meanwhile(stored: Symbol, quick_passwords):
+def test_no_account_may_hold_the_symbol(stored: Symbol, quick_passwords):
     make_position(open_account(make_user()), "XYZ")
     with pytest.raises(CommandError, match="XYZ is held: close its positions first"):
         call_command("restart_series", symbol="XYZ", interval="1d")

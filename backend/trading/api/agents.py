@@ -10,13 +10,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from engine.orders import Action
-from trading.agents.on_demand import decide_now, execute_now
 from trading.api.base import AccountViewSet
 from trading.api.decisions import DecisionSerializer
 from trading.api.inputs import IdField, body
 from trading.api.trades import TradeSerializer
 from trading.books.accounts import start_agents, stop_agents
 from trading.models import AgentLog, AgentState, AgentType, Decision, Message
+from trading.runtime.on_demand import decide_now, execute_now
 from trading.selectors import agents as selectors
 from trading.selectors.decisions import decisions_of
 from trading.selectors.portfolio import trades_of

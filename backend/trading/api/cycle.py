@@ -7,11 +7,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from trading.agents.on_demand import Cycle, run_cycle
 from trading.api.agents import ExecutionSerializer, execution_of
 from trading.api.base import AccountView
 from trading.api.decisions import DecisionSerializer
 from trading.api.inputs import SymbolQuery, query
+from trading.runtime.on_demand import Cycle, run_cycle
 from trading.selectors.symbols import symbol_or_default
 
 

@@ -9,18 +9,18 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from engine.orders import Action, Code, Refusal
+from engine.orders import Action, Code
 from market.errors import SymbolError
 from market.models import Symbol
 from market.symbols import parse_symbol
-from trading.agents.manual_orders import Ticket, order_once
 from trading.api.base import AccountViewSet
 from trading.api.inputs import TextField, body
 from trading.api.numbers import DIGITS, PLACES, AmountField, ExactField
 from trading.api.positions import AccountSerializer, PositionSerializer
 from trading.api.trades import SIDES, TradeSerializer
-from trading.books.idempotency import Answer, Once
+from trading.books.idempotency import IdempotentRequest, StoredResponse
 from trading.models import Account, Trade
+from trading.runtime.manual_orders import Refusal, Ticket, place_order
 from trading.selectors.portfolio import open_positions, value_of
 from web.json import write_json
 
@@ -88,8 +88,8 @@ class DemoOrderViewSet(AccountViewSet):
         """Place a paper order: with the pre-trade checks, costs and ledger of the agents, at the current price."""
         wanted = body(NewOrderSerializer, request)
         ticket = Ticket(Action[wanted["action"]], wanted["symbol"], wanted["quantity"])
-        once = Once(self.account, key_of(request), str(ticket))
-        answer = order_once(once, ticket, lambda outcome: response_to(self.account, outcome))
+        once = IdempotentRequest(self.account, key_of(request), str(ticket))
+        answer = place_order(once, ticket, lambda outcome: response_to(self.account, outcome))
         return Response(answer.data, status=answer.status)
 
 
@@ -102,7 +102,7 @@ def key_of(request: Request) -> str:
     return key
 
 
-def response_to(account: Account, outcome: Trade | Refusal) -> Answer:
+def response_to(account: Account, outcome: Trade | Refusal) -> StoredResponse:
     """The response as it is stored for repeated requests."""
     if isinstance(outcome, Refusal):
         status = 400 if outcome.code in INVALID_ORDER else 409
@@ -121,4 +121,4 @@ def response_to(account: Account, outcome: Trade | Refusal) -> Answer:
             "trade": outcome,
         }
         status, shape = 200, PlacedOrderSerializer(placed).data
-    return Answer(status, write_json(shape).decode())
+    return StoredResponse(status, write_json(shape).decode())

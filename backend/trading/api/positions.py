@@ -13,12 +13,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from engine.orders import exact
-from trading.agents.manual_orders import close_position
 from trading.api.base import ColumnViewSet, RowFilters
 from trading.api.inputs import IdField, body
 from trading.api.numbers import AmountField, ExactField, PercentField, percent_of, with_places
 from trading.api.trades import TradeSerializer
 from trading.models import Position
+from trading.runtime.manual_orders import close_position
 from trading.selectors.portfolio import positions_of, value_of, worth
 
 

@@ -4,6 +4,7 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 from rest_framework.viewsets import ViewSetMixin
 
+import trading.api.errors  # noqa: F401  # registers the responses
 from trading.api import (
     agents,
     analytics,

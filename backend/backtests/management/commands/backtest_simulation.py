@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from django.conf import settings
+from django.core.checks import Tags
 from django.core.management import BaseCommand, CommandError
 from django.core.management.base import CommandParser
 
@@ -62,6 +63,7 @@ class OneLineParser(CommandParser):
 
 class Command(BaseCommand):
     help = "Play past candles through a strategy, out of sample and after costs, and tell how it did."
+    requires_system_checks = [Tags.security]  # the others import every view
 
     def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""How old the market data are, and markets that have fallen silent."""
+"""Watched markets and the age of their newest candles."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -6,21 +6,41 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Q, Subquery
 
 from engine.candles import interval_length
 from market.models import Candle, Symbol
-from trading.agents import journal
-from trading.live.watched import Market
+from trading.models import RefreshRequest, TradingSettings
 
 # A candle may come late once; three missing in a row are an outage of the source or a closed market.
 LATE_CANDLES = 3
-# Where candles of the past come from. All others are of now, and have to come on time.
+# Sources of replayed candles. All others are live, and their candles have to arrive on time.
 PLAYED = frozenset({"replay", "csv"})
 
 
-class StaleMarket(Exception):
-    """No candle has come for a long time."""
+@dataclass(frozen=True, slots=True)
+class Market:
+    """A symbol at an interval."""
+
+    symbol: Symbol
+    interval: str
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.interval}"
+
+
+def watched_markets() -> list[Market]:
+    """The markets that running and paused accounts follow, those in which any account holds a position,
+    and those that a user asked to refresh.
+    """
+    wanted = Q(follows__is_active=True, follows__account__settings__status__in=TradingSettings.WATCHING)
+    held = Q(positions__closed_at__isnull=True, positions__isnull=False)
+    followed = Symbol.objects.filter(wanted).values_list("pk", "follows__account__settings__interval")
+    open_ = Symbol.objects.filter(held).values_list("pk", "positions__account__settings__interval")
+    asked = RefreshRequest.objects.filter(looked_at=None).values_list("symbol_id", "interval")
+    pairs = sorted(set(followed) | set(open_) | set(asked))
+    symbols = Symbol.objects.in_bulk({pk for pk, _ in pairs})
+    return [Market(symbols[pk], interval) for pk, interval in pairs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +79,7 @@ def newest_candles(markets: Iterable[Market]) -> Mapping[Market, Newest]:
 
 def is_late(market: Market, newest: Newest, now: datetime) -> bool:
     """Whether three candles or more should have come since. A market that is closed is not late."""
-    since = now - LATE_CANDLES * _length(market)
+    since = now - LATE_CANDLES * interval_length(market.interval)
     if not newest.is_live:
         return newest.first_seen < since
     from market.sessions import moment, session_of  # calendars of exchanges, which a replay does not need
@@ -67,18 +87,3 @@ def is_late(market: Market, newest: Newest, now: datetime) -> bool:
     session, known = session_of(market.symbol.symbol, market.symbol.kind), np.array([moment(newest.open_time)])
     due = session.newest_closed(market.interval, since, like=known)
     return due is not None and bool(due > session.named(market.interval, known)[0])
-
-
-def tell_stale_markets(markets: Iterable[Market], now: datetime) -> list[Market]:
-    """Shows on the Market Monitor of their followers which markets have had no new candle for three intervals."""
-    stale = [(market, newest) for market, newest in newest_candles(markets).items() if is_late(market, newest, now)]
-    for market, newest in stale:
-        last = newest.close_time if newest.is_live else newest.first_seen
-        error = StaleMarket(f"no new candle since {last:%Y-%m-%d %H:%M} UTC")
-        journal.not_observed(market.symbol, market.interval, error)
-    return [market for market, _ in stale]
-
-
-def _length(market: Market) -> timedelta:
-    length: timedelta = interval_length(market.interval)
-    return length

@@ -1,29 +1,30 @@
-"""One turn of all three agents, seen from one account."""
+"""The agents on single candles, as the commands `test_agents` and `long_term_test` run them for one account."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 from django.db import transaction
 
 from market.models import Symbol
-from trading.agents.pipeline import Market, Pipeline
 from trading.books.accounts import follow, start_agents, stop_agents
 from trading.models import Account, Decision, Follow, Message, TradingSettings
+from trading.runtime.pipeline import Pipeline
+from trading.selectors.markets import Market
 from trading.training.trainer import missing_models, train
 
 
 @dataclass(frozen=True)
-class Cycle:
-    """What the agents said. `decision` and `report` are None where it did not come to that."""
+class CandleMessages:
+    """What one candle led to. `decision` and `report` are None where there is none for the account."""
 
     snapshot: Message
     decision: Decision | None
     report: Message | None
 
 
-def prepared(account: Account, symbol: Symbol, pipeline: Pipeline) -> Market:
-    """The market of a symbol for an account, with its history stored and its model trained. Raises MarketError."""
+def prepared_market(account: Account, symbol: Symbol, pipeline: Pipeline) -> Market:
+    """The market of a symbol for an account, with its history stored and its models trained. Raises MarketError."""
     market = Market(symbol, TradingSettings.objects.get(account=account).interval)
     pipeline.prepare(market)
     with trading(account, symbol):
@@ -34,22 +35,22 @@ def prepared(account: Account, symbol: Symbol, pipeline: Pipeline) -> Market:
     return market
 
 
-def run_cycle(account: Account, market: Market, pipeline: Pipeline, execute: bool = True) -> Cycle | None:
-    """The next candle of a market; None when there is none. What is not executed is taken back, candle and all.
+def process_candle(account: Account, market: Market, pipeline: Pipeline, execute: bool = True) -> CandleMessages | None:
+    """None when there is no next candle. Without `execute` all is rolled back, the candle included.
 
-    Raises MarketError where a live market cannot be looked at.
+    Raises MarketError where a live market cannot be polled.
     """
-    pipeline.look(market)
-    with transaction.atomic() if not execute else _as_it_is():
-        cycle = _seen(account, market) if pipeline.turn(market) else None
+    pipeline.poll(market)
+    with nullcontext() if execute else transaction.atomic():
+        messages = _messages_of(account, market) if pipeline.process_next(market) else None
         if not execute:
             transaction.set_rollback(True)
-    return cycle
+    return messages
 
 
 @contextmanager
 def trading(account: Account, symbol: Symbol) -> Iterator[None]:
-    """The account follows the symbol and its agents run; afterwards it is as it was before."""
+    """The account follows the symbol and its agents run; afterwards both are as they were before."""
     followed = Follow.objects.filter(account=account, symbol=symbol).exists()
     follow(account, [symbol])
     started = start_agents(account)
@@ -62,13 +63,7 @@ def trading(account: Account, symbol: Symbol) -> Iterator[None]:
             Follow.objects.filter(account=account, symbol=symbol).delete()
 
 
-@contextmanager
-def _as_it_is() -> Iterator[None]:
-    """Each agent commits its own step."""
-    yield
-
-
-def _seen(account: Account, market: Market) -> Cycle | None:
+def _messages_of(account: Account, market: Market) -> CandleMessages | None:
     snapshots = Message.objects.filter(
         symbol=market.symbol, type=Message.Type.MARKET_SNAPSHOT, interval=market.interval
     )
@@ -77,4 +72,6 @@ def _seen(account: Account, market: Market) -> Cycle | None:
         return None
     decision = Decision.objects.filter(account=account, snapshot=snapshot).first()
     reports = Message.objects.filter(type=Message.Type.EXECUTION_REPORT, account=account)
-    return Cycle(snapshot, decision, reports.filter(correlation_id=snapshot.correlation_id).order_by("pk").last())
+    return CandleMessages(
+        snapshot, decision, reports.filter(correlation_id=snapshot.correlation_id).order_by("pk").last()
+    )

@@ -1,7 +1,7 @@
-"""Several files played as the markets of one time.
+"""Replays several files by one clock.
 
-An account that trades two files lives in one time: no file may run ahead of another, and all begin at the same moment.
-Files that no account trades together have nothing to do with each other and do not wait.
+The files that one account trades begin at the same time, and none runs ahead of another. Files that no account trades
+together are independent of each other.
 """
 
 from collections import defaultdict
@@ -13,32 +13,33 @@ from django.utils import timezone
 
 from market.models import Candle
 from market.selectors import latest_candles
-from trading.agents.pipeline import Market, Pipeline
 from trading.models import Follow, TradingSettings
+from trading.runtime.pipeline import Pipeline
+from trading.selectors.markets import Market
 
 
 def due(markets: Sequence[Market], pipeline: Pipeline) -> list[Market]:
     """The markets whose next candle is not later than the next candle of any market traded beside them.
 
-    Without those whose last candle came less than `replay_seconds` ago, a setting of each account; the longest counts.
+    A market is left out for `replay_seconds` after its last candle: the longest setting of the accounts that follow it.
     """
     upcoming = {market: time for market in markets if (time := _next_time(market, pipeline)) is not None}
     beside, pauses, now = _traded_beside(markets), _pauses(), timezone.now()
     return [
         market
         for market, time in upcoming.items()
-        if not _rests(market, pauses, now)
+        if not _is_paused(market, pauses, now)
         and all(time <= upcoming[other] for other in beside[market] if other in upcoming)
     ]
 
 
 def ended(markets: Sequence[Market], pipeline: Pipeline) -> list[Market]:
-    """The markets whose files have been played to the end."""
+    """The markets whose files have been replayed to the end."""
     return [market for market in markets if _next_time(market, pipeline) is None]
 
 
 def prepare(market: Market, markets: Sequence[Market], pipeline: Pipeline) -> None:
-    """Stores what was known of a market before its play begins, if that has not been done."""
+    """Stores the history of a market before its replay begins, if that has not been done."""
     source = pipeline.replay(market)
     if latest_candles(market.symbol, market.interval, 1).empty:
         source = source.beginning_at(common_start(market, markets, pipeline))
@@ -46,9 +47,9 @@ def prepare(market: Market, markets: Sequence[Market], pipeline: Pipeline) -> No
 
 
 def common_start(market: Market, markets: Sequence[Market], pipeline: Pipeline) -> datetime:
-    """When the play of a market begins: where the markets beside it stand, or where the last of them can begin."""
+    """When the replay begins: at the time of the markets traded with it, or when the last of them can begin."""
     beside = _traded_beside(markets)[market]
-    starts = [_standing(other, pipeline) for other in beside if other != market]
+    starts = [_position(other, pipeline) for other in beside if other != market]
     return max([pipeline.replay(market).usual_start, *starts])
 
 
@@ -63,14 +64,14 @@ def _next_time(market: Market, pipeline: Pipeline) -> datetime | None:
 
 
 def _pauses() -> dict[tuple[int, str], float]:
-    """The longest pause that any account wants after a candle, by symbol and interval."""
+    """The longest pause after a candle in seconds, by symbol and interval."""
     follows = Follow.objects.filter(is_active=True, account__settings__status__in=TradingSettings.WATCHING)
     slow = follows.filter(account__settings__replay_seconds__gt=0)
     rows = slow.values_list("symbol", "account__settings__interval").annotate(Max("account__settings__replay_seconds"))
     return {(symbol, interval): seconds for symbol, interval, seconds in rows}
 
 
-def _rests(market: Market, pauses: Mapping[tuple[int, str], float], now: datetime) -> bool:
+def _is_paused(market: Market, pauses: Mapping[tuple[int, str], float], now: datetime) -> bool:
     if (pause := pauses.get((market.symbol.pk, market.interval))) is None:
         return False
     candles = Candle.objects.filter(symbol=market.symbol, interval=market.interval).order_by("-open_time")
@@ -78,12 +79,12 @@ def _rests(market: Market, pauses: Mapping[tuple[int, str], float], now: datetim
     return last is not None and now - last < timedelta(seconds=pause)
 
 
-def _standing(market: Market, pipeline: Pipeline) -> datetime:
+def _position(market: Market, pipeline: Pipeline) -> datetime:
     return _next_time(market, pipeline) or pipeline.replay(market).usual_start
 
 
 def _traded_beside(markets: Sequence[Market]) -> Mapping[Market, set[Market]]:
-    """For each market those that some running account trades together with it, itself included."""
+    """For each market those that a running account trades together with it, itself included."""
     known = {(market.symbol.pk, market.interval): market for market in markets}
     by_account: dict[int, set[Market]] = defaultdict(set)
     follows = Follow.objects.filter(is_active=True, account__settings__status__in=TradingSettings.WATCHING)

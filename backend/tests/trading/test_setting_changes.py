@@ -1,4 +1,4 @@
-"""What a user was told holds from then on: no agent goes on trading as the account was before."""
+"""A change of settings holds once it is confirmed: no agent trades by the old ones afterwards."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.db.models import Q
 
 from market.models import Symbol
 from tests.trading.markets import running_account
 from tests.waiting import in_a_thread, until_it_waits
 from trading.books.accounts import set_active, stop_agents, unfollow
 from trading.books.preferences import change_settings
-from trading.books.session import Desk, locked_desks
+from trading.books.session import AccountSession, locked_sessions
 from trading.models import Account, TradingSettings
 
 pytestmark = [
@@ -29,14 +30,14 @@ changing = pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 
 
 @changing
-def test_an_agent_that_waited_for_a_change_knows_it(change: Callable[[Account, Symbol], Any]) -> None:
+def test_an_agent_that_waited_for_a_change_reads_it(change: Callable[[Account, Symbol], Any]) -> None:
     account = running_account()
     symbol = Symbol.objects.get(symbol="BTCUSDT")
-    assert may_trade(at_desk(account, symbol), symbol)
+    assert may_trade(session_of(account, symbol), symbol)
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
             change(account, symbol)
-            agent = pool.submit(in_a_thread, lambda: at_desk(account, symbol))
+            agent = pool.submit(in_a_thread, lambda: session_of(account, symbol))
             until_it_waits(agent)
         assert not may_trade(agent.result(), symbol)
 
@@ -47,19 +48,19 @@ def test_a_change_waits_for_an_agent_at_work(change: Callable[[Account, Symbol],
     symbol = Symbol.objects.get(symbol="BTCUSDT")
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
-            at_desk(account, symbol)
+            session_of(account, symbol)
             user = pool.submit(in_a_thread, lambda: change(account, symbol))
             until_it_waits(user)
         user.result()
-    assert not may_trade(at_desk(account, symbol), symbol)
+    assert not may_trade(session_of(account, symbol), symbol)
 
 
-def at_desk(account: Account, symbol: Symbol) -> Desk:
+def session_of(account: Account, symbol: Symbol) -> AccountSession:
     with transaction.atomic():
-        (desk,) = locked_desks("account.id = %s", [account.pk], [symbol.pk])
-    return desk
+        (session,) = locked_sessions(Q(pk=account.pk), [symbol])
+    return session
 
 
-def may_trade(desk: Desk, symbol: Symbol) -> bool:
-    running = desk.settings.status == TradingSettings.Status.RUNNING
-    return running and symbol.pk in desk.followed and not desk.limits.kill_switch
+def may_trade(session: AccountSession, symbol: Symbol) -> bool:
+    running = session.settings.status == TradingSettings.Status.RUNNING
+    return running and symbol.pk in session.followed and not session.limits.kill_switch

@@ -15,14 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import psycopg
-from django.db import connection, transaction
-from django.db.models import Model
+from django.db import connection
 
 from engine.candles import COLUMNS
-from market import statements
-from market.sessions import Times
-from market.statements import Inserted
 
+Times = npt.NDArray[np.datetime64]
 Array = npt.NDArray[np.float64]
 
 NAMES = ", ".join(COLUMNS)
@@ -33,22 +30,10 @@ UNIQUE = "ON CONFLICT (symbol_id, interval, open_time) DO NOTHING"
 # The epoch of PostgreSQL, and its object ids of float8 and timestamptz and of their arrays (pg_type.dat).
 EPOCH_2000 = np.datetime64("2000-01-01", "us")
 ITEM_OIDS, ARRAY_OIDS = {"f": 701, "i": 1184}, {"f": 1022, "i": 1185}
-ARRAYS = (
+INSERT_ARRAYS = (
     f"INSERT INTO {TARGET} SELECT %s::bigint, %s::text, %s::text, %s::timestamptz, * "
-    f"FROM unnest({', '.join(['%s'] * (1 + len(COLUMNS)))})"
+    f"FROM unnest({', '.join(['%s'] * (1 + len(COLUMNS)))}) {UNIQUE}"
 )
-INSERT_ARRAYS = f"{ARRAYS} {UNIQUE}"
-# In rows, because one index alone begins with them: of a new table PostgreSQL does not know that the other one goes
-# through the candles of all symbols.
-SERIES = "(symbol_id, interval, open_time)"
-COUNT = f"SELECT count(*) FROM market_candle WHERE {SERIES} >= (%s, %s, %s) AND {SERIES} < (%s, %s, %s)"
-# All of it or nothing, without a transaction around it. The parts see the table as it was before.
-INSERT_AND_TELL = f"""
-WITH before AS MATERIALIZED (SELECT ({COUNT}) = %s AS is_known),
-    stored AS ({ARRAYS} WHERE (SELECT is_known FROM before) {UNIQUE}),
-    told AS ({{telling}})
-SELECT (SELECT is_known FROM before), (SELECT id FROM told)
-"""
 # Binary COPY: a header, rows of a count of fields and of length and value of each, and a trailer.
 HEADER_BYTES, TRAILER_BYTES = 19, 2
 COPIED_ROW = np.dtype([
@@ -72,45 +57,6 @@ def insert(symbol_id: int, interval: str, source: str, seen: datetime, times: Ti
             ],
         )
         return int(cursor.rowcount)
-
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """What has to be stored before a candle: so many that opened at `since` or later."""
-
-    count: int
-    since: datetime
-
-
-def insert_and_tell(
-    symbol_id: int,
-    interval: str,
-    source: str,
-    seen: datetime,
-    time: Times,
-    values: Array,
-    before: Before,
-    telling: Inserted[Any],
-    row: Model,
-) -> bool:
-    """Stores one candle as `insert` does, and with it a row that tells of it. Nothing, and False, where the candles
-    before it are not those.
-    """
-    counted = [symbol_id, interval, before.since, symbol_id, interval, time[0].item().replace(tzinfo=UTC)]
-    if connection.vendor == "postgresql":
-        sql, told = telling.statement_if("(SELECT is_known FROM before)", row)
-        with _array_cursor() as cursor:
-            arrays = _arrays(symbol_id, interval, source, seen, time, values)
-            cursor.execute(INSERT_AND_TELL.format(telling=sql), [*counted, before.count, *arrays, *told])
-            ((is_known, row.pk),) = cursor.fetchall()
-        row._state.adding = row.pk is None
-        return bool(is_known)
-    with transaction.atomic():
-        is_known = statements.fetch(COUNT, counted) == [(before.count,)]
-        if is_known:
-            insert(symbol_id, interval, source, seen, time, values)
-            telling.insert_with_keys([row])
-    return is_known
 
 
 def read(
@@ -168,7 +114,9 @@ def _arrays(symbol_id: int, interval: str, source: str, seen: datetime, times: T
 
 
 def _array_cursor() -> Any:
-    cursor = statements.cursor()
+    """psycopg's cursor with parameters of its own, in binary form; Django's puts them into the text."""
+    connection.ensure_connection()
+    cursor = connection.make_cursor(psycopg.Cursor(connection.connection))
     cursor.adapters.register_dumper(_Column, _ColumnDumper)
     return cursor
 

@@ -1,4 +1,4 @@
-"""What is read in the transaction that tells about a candle stays true until the agents have been told."""
+"""What is read under the publication lock stays true until the candle is published."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +14,8 @@ from market.services import add_symbol
 from tests.market.known_source import KnownSource
 from tests.markets import random_candles
 from tests.waiting import in_a_thread, until_it_waits
-from trading.live.candles import telling
-from trading.live.watched import Market
+from trading.live.markets import publication_lock
+from trading.selectors.markets import Market
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -34,12 +34,12 @@ def fill(symbol: Symbol) -> object:
 
 
 @pytest.mark.parametrize("store", [poll, fill])
-def test_nobody_stores_a_candle_meanwhile(store: Callable[[Symbol], object]) -> None:
+def test_no_other_connection_stores_a_candle_meanwhile(store: Callable[[Symbol], object]) -> None:
     symbol = add_symbol("BTCUSDT")
     ingest(symbol, "1h", KnownSource(TRUTH.drop(TRUTH.index[20])).fetch, NOW)
     known = Candle.objects.count()
     with ThreadPoolExecutor(1) as pool:
-        with telling(Market(symbol, "1h")):
+        with publication_lock(Market(symbol, "1h")):
             other = pool.submit(in_a_thread, lambda: store(symbol))
             until_it_waits(other)
             assert Candle.objects.count() == known
