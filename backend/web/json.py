@@ -31,11 +31,6 @@ def write_json(value: Any) -> bytes:
     return _encoder.encode(_with_plain_numbers(value))
 
 
-def ready_json(value: Any) -> msgspec.Raw:
-    """A value without Decimals, encoded: the renderer does not traverse it again."""
-    return msgspec.Raw(_encoder.encode(value))
-
-
 def _with_plain_numbers(value: Any) -> Any:
     # First: a page holds tens of thousands of them.
     if type(value) in PLAIN:

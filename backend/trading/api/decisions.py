@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from engine.features import FEATURES
 from engine.reasons import RuleCode
-from trading.api.base import ColumnViewSet, RowFilters, Rows, stored_json
+from trading.api.base import ColumnViewSet, RowFilters, stored_json
 from trading.api.inputs import IdField, body
 from trading.api.messages import MessageSerializer
 from trading.api.numbers import PercentField, ShareField, percent_of
@@ -25,7 +25,6 @@ from trading.selectors.decisions import ACTIONS, decisions_of, statistics_of
 from trading.selectors.symbols import followed_symbol
 from trading.selectors.traces import trace_of_decision
 from web.filters import SinceFilter, UntilFilter
-from web.json import ready_json
 
 
 class ProbabilitiesSerializer(serializers.Serializer[Any]):
@@ -205,12 +204,6 @@ class DecisionViewSet(ColumnViewSet):
 
     def get_queryset(self) -> "QuerySet[Decision]":
         return decisions_of(self.account)
-
-    def write_rows(self, page: "QuerySet[Any]") -> Rows:
-        # Encoded here: the renderer would look for Decimals in the forty values of each row's metadata.
-        return [
-            ready_json({**row, "confidence": stored_json(str(row["confidence"]))}) for row in super().write_rows(page)
-        ]
 
     @extend_schema(request=NewDecisionSerializer, responses={201: DecisionSerializer, 200: DecisionSerializer})
     def create(self, request: Request) -> Response:
