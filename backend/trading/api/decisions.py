@@ -235,8 +235,9 @@ class DecisionViewSet(ColumnViewSet):
         return Response(StatisticsSerializer(answer).data)
 
     @extend_schema(responses=TraceSerializer)
-    @action(detail=True)
-    def trace(self, request: Request, pk: int) -> Response:
+    # Not named `trace`, which would serve the HTTP method TRACE.
+    @action(detail=True, url_path="trace")
+    def show_trace(self, request: Request, pk: int) -> Response:
         """Snapshot, decision, order, fills and report, with every id and time; null where the chain ended early."""
         decision = get_object_or_404(self.get_queryset().defer(None), pk=pk)
         return Response(TraceSerializer(trace_of_decision(decision)).data)
