@@ -1,8 +1,8 @@
 """Writes to users, and the check of their credentials.
 
-A new user is completed by other apps (paper account, settings, watch list) through Django's `post_save` of User with
-`created=True` and not `raw`: it is sent by every door (API, admin, createsuperuser), and inside register_user's
-transaction, so that a receiver that fails leaves no half-made user.
+Other apps complete a new user (paper account, settings, watch list) on Django's `post_save` of User with
+`created=True` and not `raw`. API, admin and createsuperuser all send it, and register_user sends it inside its
+transaction: if a receiver fails, no user is created.
 """
 
 from django.contrib.auth import authenticate
@@ -12,22 +12,21 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
-from accounts.models import User, tidy_email
-from accounts.selectors import user_by_email
+from accounts.models import User, tidy_email, user_by_email
 
 
 def register_user(email: str, password: str, full_name: str = "") -> User:
-    """Create a user; ValidationError names what is wrong with the input."""
+    """Create a user. Raises ValidationError with messages by field."""
     user = User(email=tidy_email(email), full_name=full_name)
     _check_password(password, user, "password")
-    # Before the transaction: hashing takes 50 ms, in which SQLite's only write lock would be held.
+    # Before the transaction: hashing takes 50 ms, too long to hold SQLite's write lock.
     user.set_password(password)
     user.full_clean(validate_unique=False, validate_constraints=False)
     try:
         with transaction.atomic():
             user.save()
     except IntegrityError:
-        # The constraint and no look before it: two registrations at the same moment get the same two answers.
+        # The constraint decides, no query before it: concurrent registrations get the same answers as sequential ones.
         if user_by_email(user.email):
             raise ValidationError({"email": "A user with this e-mail already exists."}) from None
         raise
@@ -35,7 +34,7 @@ def register_user(email: str, password: str, full_name: str = "") -> User:
 
 
 def log_in(request: HttpRequest, email: str, password: str) -> User | None:
-    """The user, or None: for a wrong password, an unknown e-mail and an inactive user, all in the same time."""
+    """None for a wrong password, an unknown e-mail and an inactive user, after the same time."""
     user = authenticate(request, username=email, password=password)
     if not isinstance(user, User):
         return None
@@ -44,7 +43,7 @@ def log_in(request: HttpRequest, email: str, password: str) -> User | None:
 
 
 def change_password(user: User, old_password: str, new_password: str) -> None:
-    """Set a new password, which ends all sessions of the user; ValidationError names what is wrong."""
+    """Set a new password, which revokes all tokens of the user. Raises ValidationError with messages by field."""
     if not user.check_password(old_password):
         raise ValidationError({"old_password": "This is not your password."})
     _check_password(new_password, user, "new_password")

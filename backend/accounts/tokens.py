@@ -1,4 +1,4 @@
-"""Access and refresh tokens. Both carry a digest of the password's hash: a new password ends all of them at once."""
+"""Access and refresh tokens. Both carry a digest of the password's hash: a new password revokes all of them."""
 
 from typing import Any, NamedTuple
 
@@ -21,11 +21,11 @@ class Tokens(NamedTuple):
 
 
 class SessionToken(RefreshToken):
-    """A refresh token of which only the id is stored: a stolen database must not log anybody in."""
+    """A refresh token of which only the id is stored: a stolen database contains no usable token."""
 
     @classmethod
     def for_user(cls, user: Any) -> "SessionToken":
-        token: SessionToken = super(BlacklistMixin, cls).for_user(user)  # past the one that stores the token
+        token: SessionToken = super(BlacklistMixin, cls).for_user(user)  # skips the method that stores the token
         OutstandingToken.objects.create(
             user=user,
             jti=token[api_settings.JTI_CLAIM],
@@ -42,20 +42,20 @@ def issue_tokens(user: User) -> Tokens:
 
 
 def renew_tokens(refresh: str) -> Tokens:
-    """A new pair for a refresh token, which is used up by it; TokenError when it is not good (any more)."""
+    """Exchange a refresh token, which is revoked, for a new pair. Raises TokenError when it is not valid."""
     token = SessionToken(refresh)
     user = _owner(token)
     with transaction.atomic():
-        _use_up(token)
+        _blacklist(token)
         return issue_tokens(user)
 
 
 def revoke_token(user: User, refresh: str) -> None:
-    """End one session of this user; TokenError when the token is not a good one of theirs."""
+    """Revoke a refresh token of this user. Raises TokenError when it is not valid or not theirs."""
     token = SessionToken(refresh)
     if _owner(token) != user:
         raise TokenError("Token is invalid")
-    _use_up(token)
+    _blacklist(token)
 
 
 def _owner(token: SessionToken) -> User:
@@ -65,18 +65,18 @@ def _owner(token: SessionToken) -> User:
     return user
 
 
-def _use_up(token: SessionToken) -> None:
-    # Of two uses at the same moment, the unique row lets one win.
+def _blacklist(token: SessionToken) -> None:
+    # The unique row lets only one of two concurrent uses succeed.
     _, first = token.blacklist()
     if not first:
         raise TokenError("Token is blacklisted")
 
 
 def forget_expired() -> int:
-    """Deletes the ids of sessions that have ended by themselves, with their entries of the blacklist; how many."""
+    """Delete expired tokens and their blacklist entries; the number deleted."""
     expired = OutstandingToken.objects.filter(expires_at__lte=timezone.now()).order_by("pk")
     forgotten = 0
-    # In pieces, so that nobody waits long for SQLite's only write lock.
+    # In batches: SQLite has one write lock.
     while keys := list(expired.values_list("pk", flat=True)[:BATCH]):
         OutstandingToken.objects.filter(pk__in=keys).delete()
         forgotten += len(keys)

@@ -141,16 +141,17 @@ def read_environment(values: Mapping[str, str], env_file: Path) -> Environment:
 
 
 def _with_env_file(values: Mapping[str, str], env_file: Path) -> Mapping[str, str]:
-    class Source(environ.Env):
+    class FileVariables(environ.Env):
         # A copy, so that reading the file does not change the process.
         ENVIRON: Any = dict(values)
 
     if env_file.is_file():
         if not os.access(env_file, os.R_OK):
             raise InvalidEnvironment(f"{env_file} cannot be read")
-        Source.read_env(env_file)
+        FileVariables.read_env(env_file)
     # Env's own look-up would take a secret that starts with "$" for the name of another variable.
-    return Source.ENVIRON
+    text: Mapping[str, str] = FileVariables.ENVIRON
+    return text
 
 
 def _secret_key(variables: Variables, debug: bool) -> str:
@@ -185,7 +186,7 @@ def _database_of_url(url: str) -> dict[str, Any]:
     if not re.match(r"(postgres|postgresql|sqlite)://", url):
         raise wanted
     try:
-        database = environ.Env.db_url_config(url)
+        database: dict[str, Any] = environ.Env.db_url_config(url)
     except ValueError as error:
         raise wanted from error
     if not database["NAME"]:

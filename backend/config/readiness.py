@@ -49,10 +49,10 @@ def _beat() -> Finding:
     from redis import RedisError
 
     from trading.runtime.heartbeat import CELERY, LOOP, OLDEST_SECONDS, beat_age
-    from trading.selectors.agents import somebody_trades
+    from trading.selectors.agents import any_account_trades
 
     try:
-        age, wanted = beat_age(CELERY, LOOP), bool(settings.REDIS_URL) or somebody_trades()
+        age, wanted = beat_age(CELERY, LOOP), bool(settings.REDIS_URL) or any_account_trades()
     except (RedisError, OSError, Error) as error:
         logger.warning("the last beat is not known: %s", error)
         return Finding(ok=False, detail="is not known")

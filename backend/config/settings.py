@@ -143,7 +143,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["web.json.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["web.json.JSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "web.json.JSONWhateverIsAccepted",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "web.json.LenientNegotiation",
     "DEFAULT_PAGINATION_CLASS": "web.pagination.Pages",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "web.schema.ApiSchema",
@@ -236,7 +236,7 @@ MODEL_THRESHOLD_PERCENT = ENVIRONMENT.model_threshold_percent
 MODEL_PATH = ENVIRONMENT.model_path
 
 LOGIN_URL, LOGIN_REDIRECT_URL, LOGOUT_REDIRECT_URL = "log-in", "status", "status"
-# The account that is shown without a login; set by `up` only (dashboard.access).
+# The account that visitors see without a login; set by `up` only (dashboard.views.account_for).
 OPEN_ACCOUNT_ID: int | None = None
 
 # The broker only wakes workers: a task may run twice, late or never, and the work itself is stored in the database.

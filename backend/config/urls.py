@@ -23,7 +23,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if not settings.METRICS_TOKEN:
         return ExportToDjangoView(request) if settings.DEBUG else error_answer(404, "Not found.", "not_found")
     if constant_time_compare(request.headers.get("Authorization", ""), f"Bearer {settings.METRICS_TOKEN}"):
-        return ExportToDjangoView(request)
+        page: HttpResponse = ExportToDjangoView(request)
+        return page
     answer = error_answer(401, "METRICS_TOKEN is needed as a bearer token.", "not_authenticated")
     answer["WWW-Authenticate"] = 'Bearer realm="metrics"'
     return answer

@@ -1,4 +1,4 @@
-"""A line of values as the points of an inline SVG."""
+"""A series of values as the points of an inline SVG."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Line = Sequence[tuple[datetime, Decimal]]
 
 @dataclass(frozen=True)
 class Chart:
-    """`points` as SVG wants them; `start_y` is the height of the value that the line is held against."""
+    """`points`: the attribute of an SVG polyline; `start_y`: the y of the reference value."""
 
     points: str
     start_y: float
@@ -26,7 +26,7 @@ class Chart:
 
 
 def chart(line: Line, start: Decimal) -> Chart | None:
-    """None for fewer than two points: there is no line yet."""
+    """None for fewer than two points."""
     if len(line) < 2:
         return None
     line = _thinned(line)
@@ -38,7 +38,7 @@ def chart(line: Line, start: Decimal) -> Chart | None:
 
 
 def _thinned(line: Line) -> Line:
-    """Every n-th point counted from the last, which stays."""
+    """Every n-th point, counted from the last."""
     every = -(-len(line) // MOST_POINTS)
     return line[::-1][::every][::-1]
 

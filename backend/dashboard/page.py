@@ -1,4 +1,4 @@
-"""The status page as words and numbers ready to be shown."""
+"""The content of the status page, formatted."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,9 +9,11 @@ from typing import Any
 from django.utils import timezone
 
 from dashboard import selectors
-from dashboard.chart import Chart, chart
+from dashboard.chart import chart
 from market.models import Symbol
 from trading.models import Account, AgentState, Decision, Message, Position
+from trading.selectors.agents import agent_states
+from trading.selectors.portfolio import open_positions
 
 DECISIONS, MESSAGES, LINES = 12, 12, 8
 STALE_SECONDS = 60
@@ -25,51 +27,47 @@ AGENTS = {
 def status_page(account: Account) -> dict[str, Any]:
     now = timezone.now()
     trades, sales, profit = selectors.trade_totals(account)
-    positions = [_position(row) for row in selectors.open_positions(account)]
+    positions = [_position(row) for row in open_positions(account)]
     return {
         "account": account,
         "now": now,
         "figures": _figures(account, trades, sales, profit, len(positions)),
-        "chart": _chart(account),
-        "agents": [_agent(state, now) for state in selectors.agents(account)],
+        "chart": chart(selectors.newest_equity(account), account.initial_balance),
+        "agents": [_agent(state, now) for state in agent_states(account)],
         "markets": [_market(symbol, now) for symbol in selectors.followed_markets(account)],
         "positions": positions,
         "decisions": [_decision(row) for row in selectors.latest_decisions(account, DECISIONS)],
         "messages": [_message(row) for row in selectors.latest_messages(account, MESSAGES)],
-        "lines": selectors.latest_lines(account, LINES),
+        "lines": selectors.latest_log_lines(account, LINES),
     }
 
 
 @dataclass(frozen=True)
-class Figure:
+class KeyFigure:
     name: str
     value: str
     note: str = ""
     sign: str = ""
 
 
-def _figures(account: Account, trades: int, sales: int, profit: Decimal, positions: int) -> list[Figure]:
+def _figures(account: Account, trades: int, sales: int, profit: Decimal, positions: int) -> list[KeyFigure]:
     change = account.equity - account.initial_balance
     percent = 100 * change / account.initial_balance
     return [
-        Figure("Equity", _money(account.equity), f"{change:+,.2f} ({percent:+.2f} %)", _sign(change)),
-        Figure("Cash", _money(account.cash), f"of {_money(account.initial_balance)} at the start"),
-        Figure(
+        KeyFigure("Equity", _money(account.equity), f"{change:+,.2f} ({percent:+.2f} %)", _sign(change)),
+        KeyFigure("Cash", _money(account.cash), f"of {_money(account.initial_balance)} at the start"),
+        KeyFigure(
             "Realised", f"{profit:+,.2f}", f"{sales} sales, {_money(account.commissions)} commissions", _sign(profit)
         ),
-        Figure("Trades", f"{trades:,}", f"{positions} open position{'' if positions == 1 else 's'}"),
+        KeyFigure("Trades", f"{trades:,}", f"{positions} open position{'' if positions == 1 else 's'}"),
     ]
-
-
-def _chart(account: Account) -> Chart | None:
-    return chart(selectors.equity_line(account), account.initial_balance)
 
 
 def _agent(state: AgentState, now: datetime) -> dict[str, Any]:
     return {
         "name": AGENTS[state.agent_type],
         "status": state.status,
-        "when": "never worked yet" if state.last_activity is None else f"worked {_ago(state.last_activity, now)}",
+        "when": "no activity yet" if state.last_activity is None else f"active {_ago(state.last_activity, now)}",
         "error": state.error_message,
     }
 
@@ -117,33 +115,33 @@ def _message(row: Message) -> dict[str, Any]:
         "id": row.pk,
         "type": row.type,
         "sender": AGENTS[row.sender],
-        "recipient": AGENTS.get(row.recipient, "the record"),
+        "recipient": AGENTS.get(row.recipient, "no recipient"),
         "symbol": row.symbol.symbol,
-        "said": SAID[row.type](row.payload),
+        "summary": SUMMARY[row.type](row.payload),
         "when": row.created_at,
         "state": "parked" if row.parked_at else "waiting" if row.processed_at is None else "done",
     }
 
 
-def _said_snapshot(payload: dict[str, Any]) -> str:
+def _summary_of_snapshot(payload: dict[str, Any]) -> str:
     close, rsi = payload["ohlcv"]["close"], payload["indicators"]["rsi14"]
     return f"closed at {_price(close)}, trend {payload['analysis']['trend']}, RSI {rsi:.0f}"
 
 
-def _said_decision(payload: dict[str, Any]) -> str:
+def _summary_of_decision(payload: dict[str, Any]) -> str:
     return f"{payload['action']} with confidence {payload['confidence']:.2f}, risk {payload['risk_score']:.2f}"
 
 
-def _said_report(payload: dict[str, Any]) -> str:
+def _summary_of_report(payload: dict[str, Any]) -> str:
     if payload["status"] != "executed":
         return f"{payload['action']} {payload['status']}: {payload['message']}"
     return f"{payload['action']} {payload['quantity']:g} at {_price(payload['executed_price'])}"
 
 
-SAID: dict[str, Callable[[dict[str, Any]], str]] = {
-    Message.Type.MARKET_SNAPSHOT: _said_snapshot,
-    Message.Type.TRADE_DECISION: _said_decision,
-    Message.Type.EXECUTION_REPORT: _said_report,
+SUMMARY: dict[str, Callable[[dict[str, Any]], str]] = {
+    Message.Type.MARKET_SNAPSHOT: _summary_of_snapshot,
+    Message.Type.TRADE_DECISION: _summary_of_decision,
+    Message.Type.EXECUTION_REPORT: _summary_of_report,
 }
 
 

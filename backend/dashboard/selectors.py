@@ -8,14 +8,9 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from market.models import Candle, Symbol
-from trading.models import Account, AgentLog, AgentState, AgentType, Decision, EquityPoint, Message, Position, Trade
+from trading.models import Account, AgentLog, Decision, EquityPoint, Message, Trade
 
 MOST_POINTS = 3000
-
-
-def agents(account: Account) -> list[AgentState]:
-    order = list(AgentType.values)
-    return sorted(AgentState.objects.filter(user=account.user_id), key=lambda state: order.index(state.agent_type))
 
 
 def followed_markets(account: Account) -> "QuerySet[Symbol]":
@@ -27,35 +22,31 @@ def followed_markets(account: Account) -> "QuerySet[Symbol]":
     return Symbol.objects.filter(follows__account=account).annotate(**columns).order_by("symbol")
 
 
-def open_positions(account: Account) -> "QuerySet[Position]":
-    return account.positions.filter(closed_at=None).select_related("symbol").order_by("-opened_at", "-pk")
-
-
 def latest_decisions(account: Account, count: int) -> "QuerySet[Decision]":
     return account.decisions.select_related("symbol").order_by("-created_at", "-pk")[:count]
 
 
 def latest_messages(account: Account, count: int) -> list[Message]:
-    """What was told about this account, and the snapshots that it came of."""
-    told = account.messages.select_related("symbol", "caused_by__symbol").order_by("-pk")[:count]
-    messages = {message.pk: message for message in told}
-    causes = [message.caused_by for message in told if message.caused_by]
+    """The account's messages and the snapshots that caused them."""
+    own = account.messages.select_related("symbol", "caused_by__symbol").order_by("-pk")[:count]
+    messages = {message.pk: message for message in own}
+    causes = [message.caused_by for message in own if message.caused_by]
     messages |= {cause.pk: cause for cause in causes if cause.account_id in (None, account.pk)}
     return sorted(messages.values(), key=lambda message: message.pk, reverse=True)[:count]
 
 
-def latest_lines(account: Account, count: int) -> "QuerySet[AgentLog]":
+def latest_log_lines(account: Account, count: int) -> "QuerySet[AgentLog]":
     return AgentLog.objects.filter(user=account.user_id).order_by("-pk")[:count]
 
 
 def trade_totals(account: Account) -> tuple[int, int, Decimal]:
-    """How many trades there were, how many sales among them, and their profit."""
+    """The number of trades, the number of sales among them, and their profit."""
     trades = Trade.objects.filter(account=account)
     totals = trades.aggregate(all=Count("pk"), sales=Count("pnl"), profit=Coalesce(Sum("pnl"), Decimal(0)))
     return totals["all"], totals["sales"], totals["profit"]
 
 
-def equity_line(account: Account) -> Sequence[tuple[datetime, Decimal]]:
-    """The latest values of the account, oldest first."""
+def newest_equity(account: Account) -> Sequence[tuple[datetime, Decimal]]:
+    """The newest points of the equity curve, oldest first."""
     newest_first = EquityPoint.objects.filter(account=account).order_by("-time").values_list("time", "equity")
     return list(newest_first[:MOST_POINTS])[::-1]

@@ -1,4 +1,4 @@
-"""The platform to look at. What happened cannot be changed here; how an account trades can."""
+"""Admin pages. Records of what happened are read-only; the settings of an account can be changed."""
 
 from decimal import Decimal
 from typing import Any
@@ -10,7 +10,7 @@ from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 
-from accounts.selectors import user_by_email
+from accounts.models import user_by_email
 from market.models import Symbol
 from trading.messages.adapter import Requeued, requeue
 from trading.models import (
@@ -28,30 +28,30 @@ from trading.models import (
     Trade,
     TradingSettings,
 )
-from trading.selectors.chain import Chain, chain_of_decision, chain_of_message, chain_of_order
+from trading.selectors.traces import Trace, trace_of_decision, trace_of_message, trace_of_order
 from web.facts import ReadOnlyAdmin, address, link, link_to, list_link, pretty
 
 LONGEST_ID = 18
-LINKS = ("snapshot", "decision", "told", "order", "trade", "report")
+LINKS = ("snapshot", "decision", "decision_message", "order", "trade", "report")
 
 
 class BookAdmin(ReadOnlyAdmin):
-    """Rows of an account or a user. What is searched for is found first, so that the list is read off an index."""
+    """Rows of an account or a user. The search term is resolved to an id first, so that the list uses an index."""
 
-    list_select_related: Any = ("account__user", "symbol")
+    list_select_related = ["account__user", "symbol"]
     search_fields = ("pk",)
     search_help_text = "An id, the e-mail of a user or a symbol"
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         term = search_term.strip()
-        return queryset.filter(self._meant(term)) if term else queryset, False
+        return queryset.filter(self._matching(term)) if term else queryset, False
 
-    def _meant(self, term: str) -> Q:
+    def _matching(self, term: str) -> Q:
         columns = {field.name for field in self.model._meta.get_fields()}
         if term.isascii() and term.isdecimal() and len(term) <= LONGEST_ID:
             return Q(pk=int(term))
-        if "correlation_id" in columns and (cycle := _cycle(term)):
-            return Q(correlation_id=cycle)
+        if "correlation_id" in columns and (correlation_id := _uuid(term)):
+            return Q(correlation_id=correlation_id)
         if user := user_by_email(term):
             return (
                 Q(user=user) if "user" in columns else Q(account__in=list(user.accounts.values_list("pk", flat=True)))
@@ -60,17 +60,17 @@ class BookAdmin(ReadOnlyAdmin):
         return Q(symbol=symbol) if symbol else Q(pk__in=[])
 
 
-def _cycle(term: str) -> UUID | None:
+def _uuid(term: str) -> UUID | None:
     try:
         return UUID(term)
     except ValueError:
         return None
 
 
-def shown_chain(chain: Chain) -> str:
-    """Every link of a chain to its page, in order."""
-    rows = [(name, getattr(chain, name)) for name in LINKS]
-    found = [(address(row), "message" if name == "told" else name, row) for name, row in rows if row is not None]
+def trace_links(trace: Trace) -> str:
+    """A link to the page of each row of a trace, in order."""
+    rows = [(name, getattr(trace, name)) for name in LINKS]
+    found = [(address(row), name.removeprefix("decision_"), row) for name, row in rows if row is not None]
     return format_html_join(" → ", '<a href="{}">{}: {}</a>', found)
 
 
@@ -78,7 +78,7 @@ def shown_chain(chain: Chain) -> str:
 class AccountAdmin(BookAdmin):
     list_display = ("id", "user", "mode", "cash", "equity", "realised", "commissions", "day", "created_at")
     list_filter = ("mode",)
-    list_select_related = ("user",)
+    list_select_related = ["user"]
     search_help_text = "An id or the e-mail of a user"
     date_hierarchy = "created_at"
     readonly_fields = ("books",)
@@ -91,10 +91,10 @@ class AccountAdmin(BookAdmin):
 
 
 class SettingsForm(forms.ModelForm):
-    """Checked by the rules of the API, so that no door lets in what another one refuses."""
+    """Validated by the serializer of the API."""
 
     def clean(self) -> dict[str, Any]:
-        # Here and not above: they load pandas, which a mere start of the site does not need.
+        # Imported here: they load pandas, which every start of the site would pay for.
         from trading.api.settings import SettingsSerializer
         from trading.selectors.settings import COLUMNS
 
@@ -115,15 +115,15 @@ def _exact(value: Any) -> Any:
 
 @admin.register(TradingSettings)
 class TradingSettingsAdmin(BookAdmin):
-    """Not the row is saved but what was changed of it, by the service that the API calls."""
+    """Saves only the changed fields, with the service that the API calls."""
 
     form = SettingsForm
     list_display = ("account", "status", "interval", "model_type", "confidence_threshold", "risk_level", "kill_switch")
     list_filter = ("status", "risk_level", "kill_switch")
-    list_select_related = ("account__user",)
+    list_select_related = ["account__user"]
     readonly_fields = ("account", "symbol", "updated_at")
 
-    def has_change_permission(self, request: HttpRequest, obj: TradingSettings | None = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return bool(request.user.has_perm("trading.change_tradingsettings"))
 
     def save_model(self, request: HttpRequest, obj: TradingSettings, form: Any, change: bool) -> None:
@@ -153,7 +153,7 @@ class MessageAdmin(BookAdmin):
     list_filter = (StateFilter, "type", "sender", "created_at")
     search_help_text = "An id, the e-mail of a user, a symbol or a correlation id"
     exclude = ("payload",)
-    readonly_fields = ("said", "chain", "around")
+    readonly_fields = ("payload_json", "trace", "related")
     actions = ("requeue_parked",)
 
     def has_requeue_permission(self, request: HttpRequest) -> bool:
@@ -161,8 +161,8 @@ class MessageAdmin(BookAdmin):
 
     @admin.action(description="Try parked messages again", permissions=["requeue"])
     def requeue_parked(self, request: HttpRequest, queryset: "QuerySet[Message]") -> None:
-        told = requeue(queryset.values_list("pk", flat=True))
-        for level, text in _said_of(told):
+        result = requeue(queryset.values_list("pk", flat=True))
+        for level, text in _messages_of(result):
             self.message_user(request, text, level)
 
     @admin.display(description="state")
@@ -170,45 +170,55 @@ class MessageAdmin(BookAdmin):
         return "parked" if message.parked_at else "waiting" if message.processed_at is None else "processed"
 
     @admin.display(description="payload")
-    def said(self, message: Message) -> str:
+    def payload_json(self, message: Message) -> str:
         return pretty(message.payload)
 
-    @admin.display(description="chain")
-    def chain(self, message: Message) -> str:
-        return shown_chain(chain_of_message(message))
+    @admin.display(description="trace")
+    def trace(self, message: Message) -> str:
+        return trace_links(trace_of_message(message))
 
-    @admin.display(description="all about it")
-    def around(self, message: Message) -> str:
+    @admin.display(description="related")
+    def related(self, message: Message) -> str:
         decisions = list_link(Decision, snapshot__id__exact=message.pk)
         effects = list_link(Message, caused_by__id__exact=message.pk)
         cycle = list_link(Message, correlation_id__exact=message.correlation_id)
-        return format_html("{} on it; {} it caused; {} of its cycle", decisions, effects, cycle)
+        return format_html("{} on it; {} caused by it; {} of its cycle", decisions, effects, cycle)
 
 
-def _said_of(told: Requeued) -> list[tuple[int, str]]:
+def _messages_of(result: Requeued) -> list[tuple[int, str]]:
     lines = [
-        (messages.SUCCESS, told.waiting, "{} waiting again."),
-        (messages.ERROR, told.given_up, "{} left parked: a TRADE_DECISION has its outcome, FAILED, and its report."),
-        (messages.ERROR, told.overtaken, "{} left parked: later candles of the market have been decided on already."),
-        (messages.WARNING, told.not_parked, "{} left alone: not parked."),
+        (messages.SUCCESS, result.waiting, "{} waiting again."),
+        (messages.ERROR, result.given_up, "{} left parked: a TRADE_DECISION has its outcome, FAILED, and its report."),
+        (messages.ERROR, result.overtaken, "{} left parked: later candles of the market have been decided already."),
+        (messages.WARNING, result.not_parked, "{} unchanged: not parked."),
     ]
     return [(level, text.format(count)) for level, count, text in lines if count]
 
 
 @admin.register(Decision)
 class DecisionAdmin(BookAdmin):
-    list_display = ("id", "account", "symbol", "action", "confidence", "status", "reason_code", "cause", "created_at")
+    list_display = (
+        "id",
+        "account",
+        "symbol",
+        "action",
+        "confidence",
+        "status",
+        "reason_code",
+        "snapshot_link",
+        "created_at",
+    )
     list_filter = ("status", "action", "created_at")
     exclude = ("explanation",)
-    readonly_fields = ("chain", "explained")
+    readonly_fields = ("trace", "explained")
 
     @admin.display(description="snapshot")
-    def cause(self, decision: Decision) -> str:
+    def snapshot_link(self, decision: Decision) -> str:
         return link_to(Message, decision.snapshot_id)
 
-    @admin.display(description="chain")
-    def chain(self, decision: Decision) -> str:
-        return shown_chain(chain_of_decision(decision))
+    @admin.display(description="trace")
+    def trace(self, decision: Decision) -> str:
+        return trace_links(trace_of_decision(decision))
 
     @admin.display(description="explanation")
     def explained(self, decision: Decision) -> str:
@@ -229,16 +239,16 @@ class OrderAdmin(BookAdmin):
         "created_at",
     )
     list_filter = ("action", "created_at")
-    list_select_related = ("account__user", "symbol", "trade__symbol")
-    readonly_fields = ("chain",)
+    list_select_related = ["account__user", "symbol", "trade__symbol"]
+    readonly_fields = ("trace",)
 
     @admin.display(description="trade")
     def filled(self, order: Order) -> str | None:
         return link(getattr(order, "trade", None))
 
-    @admin.display(description="chain")
-    def chain(self, order: Order) -> str:
-        return shown_chain(chain_of_order(order))
+    @admin.display(description="trace")
+    def trace(self, order: Order) -> str:
+        return trace_links(trace_of_order(order))
 
 
 @admin.register(Trade)
@@ -256,16 +266,16 @@ class TradeAdmin(BookAdmin):
         "timestamp",
     )
     list_filter = ("action", "created_at")
-    list_select_related = ("account__user", "symbol", "order__symbol")
-    readonly_fields = ("chain", "journal")
+    list_select_related = ["account__user", "symbol", "order__symbol"]
+    readonly_fields = ("trace", "journal")
 
     @admin.display(description="order")
     def placed(self, trade: Trade) -> str | None:
         return link(trade.order)
 
-    @admin.display(description="chain")
-    def chain(self, trade: Trade) -> str:
-        return shown_chain(chain_of_order(trade.order))
+    @admin.display(description="trace")
+    def trace(self, trade: Trade) -> str:
+        return trace_links(trace_of_order(trade.order))
 
     @admin.display(description="cash entry")
     def journal(self, trade: Trade) -> str | None:
@@ -287,14 +297,14 @@ class PositionAdmin(BookAdmin):
 class CashEntryAdmin(BookAdmin):
     list_display = ("id", "account", "amount", "balance", "trade", "created_at")
     list_filter = ("created_at",)
-    list_select_related = ("account__user", "trade__symbol")
+    list_select_related = ["account__user", "trade__symbol"]
     search_help_text = "An id or the e-mail of a user"
 
 
 @admin.register(EquityPoint)
 class EquityPointAdmin(BookAdmin):
     list_display = ("id", "account", "time", "balance", "equity")
-    list_select_related = ("account__user",)
+    list_select_related = ["account__user"]
     search_help_text = "An id or the e-mail of a user"
 
 
@@ -302,7 +312,7 @@ class EquityPointAdmin(BookAdmin):
 class IdempotentAnswerAdmin(BookAdmin):
     list_display = ("id", "account", "key", "status", "created_at")
     list_filter = ("created_at",)
-    list_select_related = ("account__user",)
+    list_select_related = ["account__user"]
     search_help_text = "An id or the e-mail of a user"
 
 
@@ -316,7 +326,7 @@ class FollowAdmin(BookAdmin):
 class AgentStateAdmin(BookAdmin):
     list_display = ("id", "user", "agent_type", "status", "last_activity", "error_message")
     list_filter = ("status", "agent_type")
-    list_select_related = ("user",)
+    list_select_related = ["user"]
     search_help_text = "An id or the e-mail of a user"
 
 
@@ -324,7 +334,7 @@ class AgentStateAdmin(BookAdmin):
 class AgentLogAdmin(BookAdmin):
     list_display = ("id", "timestamp", "user", "agent_type", "level", "message", "cycle")
     list_filter = ("level", "agent_type", "timestamp")
-    list_select_related = ("user",)
+    list_select_related = ["user"]
     search_help_text = "An id or the e-mail of a user"
     readonly_fields = ("cycle",)
 

@@ -2,7 +2,7 @@
 
 
 class NotNow(Exception):
-    """The agents cannot do it at the moment; `code` says why."""
+    """The agents cannot serve the request now; `code` names the reason."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -10,12 +10,12 @@ class NotNow(Exception):
 
 
 class NoPrice(Exception):
-    """There is no price to trade at; a retry may help."""
+    """There is no current price; a retry may help."""
 
 
 class PositionClosed(Exception):
-    """The position was closed before, by whatever it was."""
+    """The position is closed already."""
 
 
 class KeyReused(Exception):
-    """The idempotency key was used for another request before."""
+    """The idempotency key belongs to a different request."""

@@ -1,7 +1,7 @@
 """Every error of the API has one shape: `{"detail": str, "code": str, "fields"?: {name: [str]}}`.
 
-A view raises one of REST framework's exceptions or one of those below. An exception of another package becomes an
-answer once its API says how (`trading.api.errors`): `answer_with(SourceDown, lambda error: Unavailable(str(error)))`.
+A view raises one of REST framework's exceptions or one of those below. An app registers the responses to its own
+exceptions (`trading.api.errors`): `register_error(SourceDown, lambda error: Unavailable(str(error)))`.
 """
 
 import logging
@@ -25,10 +25,10 @@ GENERAL = frozenset({"", "non_field_errors", "__all__"})  # messages about the w
 
 
 class Conflict(APIException):
-    """The request was understood and clashes with what is there."""
+    """The request conflicts with stored data."""
 
     status_code = 409
-    default_detail = "This clashes with what is stored already."
+    default_detail = "The request conflicts with stored data."
     default_code = "conflict"
 
 
@@ -41,10 +41,10 @@ class BodyTooLarge(APIException):
 
 
 class Unavailable(APIException):
-    """A source that the answer needs is down; a retry may help after `wait` seconds."""
+    """A required service is down; a retry may help after `wait` seconds."""
 
     status_code = 503
-    default_detail = "A service that is needed for the answer is down."
+    default_detail = "A required service is down."
     default_code = "unavailable"
 
     def __init__(self, detail: str | None = None, code: str | None = None, wait: int | None = None) -> None:
@@ -52,13 +52,13 @@ class Unavailable(APIException):
         self.wait = wait
 
 
-def answer_with(kind: type[Exception], translation: Translation) -> None:
-    """Answer exceptions of this kind, and of the kinds derived from it, with what `translation` makes of them."""
+def register_error(kind: type[Exception], translation: Translation) -> None:
+    """Answer exceptions of this class and its subclasses with the result of `translation`."""
     _translations[kind] = translation
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
-    """The answer for an exception; None for a bug, which stays one: it is logged, and answered by `web.fallback`."""
+    """The response to an exception; None for an unknown one, which Django logs and `web.fallback` answers."""
     known = _as_api_error(error)
     if known is None:
         return None
@@ -119,7 +119,7 @@ def _as_api_error(error: Exception) -> APIException | None:
 
 
 def _conflict(error: IntegrityError) -> APIException:
-    # Logged with its traceback: a row that a service should have checked first looks the same as a lost race.
+    # With traceback: a missing check in a service looks the same as a lost race.
     logger.warning("the database refused a write", exc_info=error)
     return Conflict()
 

@@ -1,4 +1,4 @@
-"""Pages of the admin for rows that record what happened: to look at, never to change."""
+"""Read-only admin pages, for rows that record what happened."""
 
 import json
 from typing import Any
@@ -6,22 +6,23 @@ from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.core.paginator import Paginator
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 
-# Nobody turns a hundred pages: older rows are found by filters and by the search.
+# Older rows are reached by filters and by the search.
 MOST_COUNTED = 10_000
 
 
 class BoundedPaginator(Paginator):
-    """Counts as far as anybody turns pages: a whole count of a million rows takes longer than the page itself."""
+    """Counts at most MOST_COUNTED rows: counting a million takes longer than the page itself."""
 
     @cached_property
     def count(self) -> int:
-        return int(self.object_list.order_by()[:MOST_COUNTED].count())
+        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
+        return rows.order_by()[:MOST_COUNTED].count()
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -40,12 +41,12 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 
 
 def link(row: Model | None) -> str | None:
-    """The page of a row in the admin; None, which is shown as a dash, where there is no row."""
+    """A link to the admin page of a row; None, displayed as a dash, without a row."""
     return None if row is None else format_html('<a href="{}">{}</a>', address(row), row)
 
 
 def link_to(model: type[Model], key: int) -> str:
-    """The page of a row that has not been fetched."""
+    """A link to the admin page of a row that was not loaded."""
     return format_html('<a href="{}">{} {}</a>', _page(model, "change", key), model._meta.verbose_name, key)
 
 
@@ -54,13 +55,13 @@ def address(row: Model) -> str:
 
 
 def list_link(model: type[Model], **lookups: Any) -> str:
-    """The list of a model, filtered; no row is looked for."""
+    """A link to the filtered list of a model; without a query."""
     names = model._meta.verbose_name_plural
     return format_html('<a href="{}?{}">{}</a>', _page(model, "changelist"), urlencode(lookups), names)
 
 
 def pretty(value: Any) -> str:
-    """JSON as people read it."""
+    """Indented JSON."""
     return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))
 
 

@@ -1,4 +1,4 @@
-"""Answers for errors that arise outside a view of the API: JSON below /api/, Django's own pages elsewhere."""
+"""Responses to errors outside the API's views: JSON below /api/, Django's pages elsewhere."""
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
@@ -13,7 +13,7 @@ def error_answer(status: int, detail: str, code: str) -> JsonResponse:
 
 @csrf_exempt
 def unknown_address(request: HttpRequest) -> HttpResponse:
-    """The last address below /api/. It also keeps CommonMiddleware from redirecting, which would drop a POST's body."""
+    """Matches the rest of /api/, which also prevents a redirect by CommonMiddleware that would drop a POST's body."""
     detail = "Not found." if request.path.endswith("/") else "Not found: addresses end in a slash."
     return error_answer(404, detail, "not_found")
 
@@ -36,7 +36,7 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     if _is_api(request):
-        return error_answer(500, "Something went wrong on our side. It has been logged.", "error")
+        return error_answer(500, "Internal error. It has been logged.", "error")
     return defaults.server_error(request)
 
 

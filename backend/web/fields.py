@@ -1,9 +1,10 @@
-"""Serializer fields for numbers. A model's DecimalField needs none of them: ModelSerializer keeps its places."""
+"""Serializer fields for numbers, and validation. ModelSerializer already keeps the places of a DecimalField."""
 
 import math
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.serializers import BaseSerializer
 
 MAX_DIGITS = 20
 
@@ -21,10 +22,17 @@ class MoneyField(NumberField):
 
 
 class FiniteFloatField(serializers.FloatField):
-    """A float that is a number: FloatField itself takes "nan", "inf" and 1e999."""
+    """A finite float: FloatField itself accepts "nan", "inf" and 1e999."""
 
     def to_internal_value(self, data: Any) -> float:
         number: float = super().to_internal_value(data)
         if not math.isfinite(number):
             self.fail("invalid")
         return number
+
+
+def checked(serializer: BaseSerializer[Any]) -> dict[str, Any]:
+    """The validated data. Raises REST framework's ValidationError."""
+    serializer.is_valid(raise_exception=True)
+    data: dict[str, Any] = serializer.validated_data
+    return data

@@ -1,4 +1,4 @@
-"""Filters of lists by their query parameters. A value that cannot be used is a 400 that names the parameter."""
+"""List filters by query parameters. An invalid value is a 400 that names the parameter."""
 
 from datetime import UTC, datetime, time
 from typing import Any
@@ -9,12 +9,12 @@ from django.utils.dateparse import parse_date
 from django_filters import rest_framework as filters
 
 LARGEST_ID = 2**63 - 1
-# Without a percent sign, which django-filter would take for a place to fill in.
+# Without a percent sign, which django-filter would interpolate.
 NOT_A_TIME = "Enter a date or a time of ISO 8601, like 2026-11-01 or 2026-11-01T09:30:00Z (a + has to be encoded)."
 
 
 class MomentField(forms.Field):
-    """ISO 8601 to an aware datetime in UTC; without a zone it is UTC, and a bare date means the time `of_day`."""
+    """ISO 8601 to an aware datetime in UTC; the default zone is UTC, and a bare date means the time `of_day`."""
 
     def __init__(self, *, of_day: time = time.min, **options: Any) -> None:
         super().__init__(**options)
@@ -25,7 +25,7 @@ class MomentField(forms.Field):
             return None
         try:
             return self._moment(str(value).strip())
-        # OverflowError: 0001-01-01T00:00+01:00 is before the first time that exists in UTC.
+        # OverflowError: 0001-01-01T00:00+01:00 is before the first UTC datetime.
         except (ValueError, OverflowError) as error:
             raise ValidationError(NOT_A_TIME, code="invalid") from error
 
@@ -59,4 +59,4 @@ class IdFilter(filters.NumberFilter):
         super().__init__(field_name, min_value=1, max_value=LARGEST_ID, **options)
 
     def get_max_validator(self) -> None:
-        """None: max_value says it."""
+        """None: max_value sets the limit."""

@@ -1,4 +1,4 @@
-"""Is the process alive, and is all that it needs there? Any app adds a check of its own in `AppConfig.ready`."""
+"""Liveness and readiness. Apps register their readiness checks with `add_check`."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found. `detail` is shown to anybody: no hosts, no passwords."""
+    """The result of a check. `detail` is public: no hosts, no passwords."""
 
     ok: bool
     detail: str = ""
@@ -26,7 +26,7 @@ _checks: dict[str, Check] = {}
 
 
 def add_check(name: str, check: Check) -> None:
-    """`check` answers within a few seconds and reports an outage in its Finding instead of raising it."""
+    """`check` must return within a few seconds, and report an outage in its Finding instead of raising."""
     _checks[name] = check
 
 
@@ -53,23 +53,23 @@ class NotReadySerializer(ReadySerializer):
     code = serializers.CharField()
 
 
-class OpenToProbes(APIView):
+class ProbeView(APIView):
     authentication_classes: list[Any] = []
     permission_classes = [AllowAny]
     throttle_classes: list[Any] = []
 
 
-class AliveView(OpenToProbes):
+class AliveView(ProbeView):
     @extend_schema(responses=AliveSerializer, tags=["health"])
     def get(self, request: Request) -> Response:
-        """The process answers. Nothing else is looked at."""
+        """The process responds; nothing else is checked."""
         return Response({"status": "ok"})
 
 
-class ReadyView(OpenToProbes):
+class ReadyView(ProbeView):
     @extend_schema(responses={200: ReadySerializer, 503: NotReadySerializer}, tags=["health"])
     def get(self, request: Request) -> Response:
-        """All that the platform needs is there; 503 names what is not."""
+        """All required services are available; 503 names those that are not."""
         found = findings()
         failed = [name for name, finding in found.items() if not finding.ok]
         checks = {name: _shown(finding) for name, finding in found.items()}

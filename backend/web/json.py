@@ -1,6 +1,6 @@
-"""JSON in and out: strict when it is read, and Decimals written as numbers with all their places."""
+"""JSON: strict parsing, and Decimals written as numbers with all their places."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import IO, Any
 
@@ -11,9 +11,8 @@ from rest_framework.exceptions import ParseError
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 
-# Decimal, so that a price arrives as it was written; NaN, Infinity and text that is not UTF-8 are refused.
+# Decimal keeps a price exact; NaN, Infinity and text that is not UTF-8 are refused.
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
-
 
 PLAIN = frozenset({str, float, int, bool, type(None)})
 
@@ -21,24 +20,19 @@ PLAIN = frozenset({str, float, int, bool, type(None)})
 def _unknown(value: Any) -> Any:
     if isinstance(value, str | Promise):
         return str(value)
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
+    raise TypeError(f"{type(value).__name__} has no JSON representation")
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_unknown)
 
 
 def write_json(value: Any) -> bytes:
-    """Times of UTC end in Z; a NaN or an infinity becomes null, because JSON has no number for it."""
+    """UTC times end in Z; NaN and infinities become null."""
     return _encoder.encode(_with_plain_numbers(value))
 
 
-def ready_json(value: Any) -> msgspec.Raw:
-    """A value without Decimals as JSON that is not looked through again: for the rows of long lists."""
-    return msgspec.Raw(_encoder.encode(value))
-
-
 def _with_plain_numbers(value: Any) -> Any:
-    # First, because a page holds tens of thousands of them.
+    # First: a page holds tens of thousands of them.
     if type(value) in PLAIN:
         return value
     # msgspec's own decimal_format="number" writes 0E-8 for 0.00000000, and NaN, which is not JSON.
@@ -64,12 +58,13 @@ class JSONParser(parsers.JSONParser):
             raise ParseError(f"The body is not JSON: {error}") from error
 
 
-class JSONWhateverIsAccepted(DefaultContentNegotiation):
-    """An Accept header that names nothing we have is answered with what we have, and not with 406."""
+class LenientNegotiation(DefaultContentNegotiation):
+    """An Accept header without a supported type gets the default renderer, not a 406."""
 
     def select_renderer(
-        self, request: Request, renderers: list[renderers.BaseRenderer], format_suffix: str | None = None
+        self, request: Request, renderers: Iterable[renderers.BaseRenderer], format_suffix: str | None = None
     ) -> tuple[renderers.BaseRenderer, str]:
         accepted = {header.split(";")[0].strip() for header in self.get_accept_list(request)}
-        chosen = next((renderer for renderer in renderers if renderer.media_type in accepted), renderers[0])
+        choices = list(renderers)
+        chosen = next((renderer for renderer in choices if renderer.media_type in accepted), choices[0])
         return chosen, chosen.media_type

@@ -1,4 +1,4 @@
-"""Pages of a list: `limit` (50, at most 500) and `offset`; a value outside is a 400, never clamped in silence."""
+"""Pages of a list: `limit` (50, at most 500) and `offset`; a value out of range is a 400, not clamped."""
 
 from typing import Any
 
@@ -21,8 +21,8 @@ class Pages(LimitOffsetPagination):
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         return [
-            _parameter("limit", "How many rows.", self.default_limit, 1, self.max_limit),
-            _parameter("offset", "How many rows to skip.", 0, 0, LARGEST_OFFSET),
+            _parameter("limit", "Number of rows.", self.default_limit, 1, self.max_limit),
+            _parameter("offset", "Number of rows to skip.", 0, 0, LARGEST_OFFSET),
         ]
 
 
@@ -31,7 +31,7 @@ def whole_number(request: Request, name: str, default: int, lowest: int, highest
     text = request.query_params.get(name, "").strip()
     if not text:
         return default
-    # isdecimal also holds for the digits of other scripts, and int() refuses more than 4300 of them.
+    # isdecimal accepts digits of other scripts, and int() raises beyond 4300 digits.
     if not (text.isascii() and text.isdecimal() and len(text) <= 12 and lowest <= int(text) <= highest):
         raise ValidationError({name: [f"Enter a whole number from {lowest} to {highest}."]})
     return int(text)

@@ -1,4 +1,4 @@
-"""OpenAPI: every operation is documented with the errors that it can answer."""
+"""OpenAPI: every operation is documented with its error responses."""
 
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -9,33 +9,33 @@ from rest_framework import serializers
 from rest_framework.permissions import AllowAny, IsAuthenticated
 
 MEANING = {
-    400: "The input is invalid; `fields` names what is wrong with it.",
+    400: "The input is invalid; `fields` holds the messages.",
     401: "The access token is missing, expired or revoked, or the credentials are wrong.",
     403: "Not allowed for this user.",
     404: "There is no such row, or it belongs to another user.",
-    409: "The request clashes with what is stored already.",
+    409: "The request conflicts with stored data.",
     413: "The body is too large.",
     415: "The body is not `application/json`.",
-    429: "Too many requests; `Retry-After` says for how many seconds to wait.",
-    503: "A source that is needed for the answer is down.",
+    429: "Too many requests; `Retry-After` gives the seconds to wait.",
+    503: "A required source is down.",
 }
 RETRY_AFTER = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
 
 
 class ErrorSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField(help_text="What went wrong, in English.")
-    code = serializers.CharField(help_text="The same for the same kind of error, for programs.")
-    fields = serializers.DictField(
+    code = serializers.CharField(help_text="Stable code of the kind of error.")
+    fields = serializers.DictField(  # type: ignore[assignment]
         child=serializers.ListField(child=serializers.CharField()),
         required=False,
-        help_text="What is wrong with each part of the input.",
+        help_text="Messages for each invalid field of the input.",
     )
 
 
 class ApiSchema(AutoSchema):
-    """Adds the errors that follow from a view's settings.
+    """Adds the error responses that follow from a view's settings.
 
-    Those that follow from its code are named by the view: `error_statuses = (409, 503)`.
+    The view names the others: `error_statuses = (409, 503)`, or by action `action_error_statuses = {"create": (409,)}`.
     """
 
     def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
@@ -50,7 +50,8 @@ class ApiSchema(AutoSchema):
         return answer | {"headers": RETRY_AFTER} if status in (429, 503) else answer
 
     def _error_statuses(self) -> Iterator[int]:
-        yield from getattr(self.view, "error_statuses", ())
+        by_action = getattr(self.view, "action_error_statuses", {})
+        yield from by_action.get(getattr(self.view, "action", None), getattr(self.view, "error_statuses", ()))
         permissions = {type(permission) for permission in self.view.get_permissions()}
         if IsAuthenticated in permissions:
             yield 401

@@ -1,4 +1,4 @@
-"""How often a client may ask. The counts are in the cache, which all processes share."""
+"""Rate limits. The counts are in the cache, which all processes share."""
 
 import ipaddress
 import logging
@@ -13,7 +13,8 @@ logger = logging.getLogger(__name__)
 
 
 def client_address(request: HttpRequest | Request) -> str | None:
-    """The client's address; X-Forwarded-For counts only behind a proxy of our own (NUM_PROXIES)."""
+    """The client's address; X-Forwarded-For is used only behind our own proxy (NUM_PROXIES)."""
+    request = request if isinstance(request, Request) else Request(request)
     candidates = [BaseThrottle().get_ident(request), request.META.get("REMOTE_ADDR")]
     return next((str(address) for text in candidates if (address := _address(text))), None)
 
@@ -26,32 +27,32 @@ def _address(text: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address 
 
 
 def _outages() -> tuple[type[Exception], ...]:
-    # Evaluated only once something has been raised: importing redis takes 0.4 s, and most commands never need it.
+    # Imported only after an exception: redis takes 0.4 s, and most commands never need it.
     from redis.exceptions import RedisError
 
     return RedisError, OSError
 
 
-class OpenWithoutCache(throttling.SimpleRateThrottle):
-    """Lets requests through while the cache is down: the API is worth more than the count.
+class FailOpenThrottle(throttling.SimpleRateThrottle):
+    """Allows requests while the cache is down.
 
-    Guessing passwords stays limited meanwhile, because the lock-out is counted in the database.
+    Password guessing stays limited: the lock-out is counted in the database.
     """
 
     def allow_request(self, request: Request, view: Any) -> bool:
         try:
             return bool(super().allow_request(request, view))
         except _outages() as error:
-            logger.error("requests are not counted, the cache is down: %s", error)
+            logger.error("rate limits are off, the cache is down: %s", error)
             return True
 
     def get_ident(self, request: Request) -> str:
         return client_address(request) or "unknown"
 
 
-class UserThrottle(OpenWithoutCache, throttling.UserRateThrottle):
-    """Per user, or per address where nobody is logged in."""
+class UserThrottle(FailOpenThrottle, throttling.UserRateThrottle):
+    """Per user, or per address without a login."""
 
 
-class ScopedThrottle(OpenWithoutCache, throttling.ScopedRateThrottle):
+class ScopedThrottle(FailOpenThrottle, throttling.ScopedRateThrottle):
     """The tighter rate of a view that sets `throttle_scope`."""

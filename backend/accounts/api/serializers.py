@@ -1,4 +1,4 @@
-"""The shapes of /api/auth/."""
+"""Request and response bodies of /api/auth/."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from accounts.models import User
 
-LONGEST_PASSWORD = 1024  # hashing a longer one would only cost us time
+LONGEST_PASSWORD = 1024  # bounds the time of hashing
 LONGEST_TOKEN = 4096
 
 
@@ -29,12 +29,12 @@ class RegistrationSerializer(serializers.Serializer[Any]):
 
 
 class CredentialsSerializer(serializers.Serializer[Any]):
-    # Not an EmailField: whatever an account's e-mail looks like, its owner can log in.
+    # Not an EmailField: an e-mail that is stored must be able to log in.
     email = serializers.CharField(max_length=254)
     password = PasswordField()
 
 
-class RefreshSerializer(serializers.Serializer[Any]):
+class RefreshTokenSerializer(serializers.Serializer[Any]):
     refresh = serializers.CharField(max_length=LONGEST_TOKEN)
 
 

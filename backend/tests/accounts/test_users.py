@@ -4,8 +4,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.http import HttpRequest
 
-from accounts.models import User
-from accounts.selectors import user_by_email
+from accounts.models import User, user_by_email
 
 pytestmark = pytest.mark.django_db
 

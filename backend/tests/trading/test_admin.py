@@ -112,7 +112,7 @@ def test_every_page_opens(pages: Client, traded: Book) -> None:
 
 def test_every_kind_of_message_has_a_page(pages: Client, traded: Book) -> None:
     for message in Message.objects.all():
-        assert "chain" in text(pages.get(page(Message, "change", message.pk)))
+        assert "trace" in text(pages.get(page(Message, "change", message.pk)))
 
 
 def test_more_rows_ask_no_more_of_the_database(pages: Client, traded: Book) -> None:
@@ -185,9 +185,14 @@ def test_a_line_of_the_log_leads_to_the_messages_of_its_cycle(pages: Client, tra
 
 
 def test_it_searches(pages: Client, traded: Book) -> None:
-    for term in ("BTCUSDT", "ann@example.com", "1", "nobody", "9" * 30, "²"):
-        for model in PAGES:
-            text(pages.get(page(model, "changelist"), {"q": term}))
+    found = {
+        (model, term): pages.get(page(model, "changelist"), {"q": term}).context["cl"].result_count
+        for term in ("BTCUSDT", "ann@example.com", "1", "nobody", "9" * 30, "²")
+        for model in PAGES
+    }
+    assert found[Trade, "BTCUSDT"] == found[Trade, "ann@example.com"] == Trade.objects.count() > 0
+    assert found[Account, "1"] == Account.objects.filter(pk=1).count()
+    assert {count for (_, term), count in found.items() if term in ("nobody", "9" * 30, "²")} == {0}
 
 
 def test_a_search_finds_the_rows_of_a_user(pages: Client, traded: Book) -> None:

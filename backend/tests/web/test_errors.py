@@ -12,7 +12,7 @@ from rest_framework.test import APIRequestFactory
 from rest_framework.views import APIView
 
 from web import errors
-from web.errors import BodyTooLarge, Conflict, Unavailable, answer_with
+from web.errors import BodyTooLarge, Conflict, Unavailable, register_error
 
 
 def ask(act: Callable[[], None]) -> Response:
@@ -129,5 +129,5 @@ class SourceTimeout(SourceError):
 
 def test_an_app_says_how_its_exceptions_are_answered(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(errors, "_translations", dict(errors._translations))
-    answer_with(SourceError, lambda error: Unavailable(str(error), "source_down"))
+    register_error(SourceError, lambda error: Unavailable(str(error), "source_down"))
     assert body_of(SourceTimeout("Bybit timed out.")) == {"detail": "Bybit timed out.", "code": "source_down"}

@@ -41,7 +41,7 @@ def test_a_value_is_written(value, text: str):
 
 
 def test_an_unknown_type_is_a_bug():
-    with pytest.raises(TypeError, match="object has no form in JSON"):
+    with pytest.raises(TypeError, match="object has no JSON representation"):
         write_json(object())
 
 

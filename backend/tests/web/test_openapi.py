@@ -36,6 +36,7 @@ def document(db) -> dict:
 
 def test_it_is_made_without_a_warning(tmp_path):
     call_command("spectacular", fail_on_warn=True, validate=True, file=str(tmp_path / "schema.yaml"))
+    assert "/api/trading/run-cycle/:" in (tmp_path / "schema.yaml").read_text()
 
 
 def test_every_operation_names_its_errors(document: dict):

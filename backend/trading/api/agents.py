@@ -1,17 +1,16 @@
-"""/api/trading/agents/: how the three agents are doing, and what they can be asked for."""
+"""/api/trading/agents/: the states of the three agents, and requests to them."""
 
-from datetime import datetime
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from engine.orders import Action
-from trading.api.books import BookMixin
+from trading.api.base import AccountViewSet
 from trading.api.decisions import DecisionSerializer
 from trading.api.inputs import IdField, body
 from trading.api.trades import TradeSerializer
@@ -20,8 +19,8 @@ from trading.models import AgentLog, AgentState, AgentType, Decision, Message
 from trading.runtime.on_demand import decide_now, execute_now
 from trading.selectors import agents as selectors
 from trading.selectors.decisions import decisions_of
+from trading.selectors.portfolio import trades_of
 from trading.selectors.symbols import followed_symbol
-from trading.selectors.trades import trades_of
 from web.errors import Conflict
 
 # (type, name) as the front end knows the agents.
@@ -71,7 +70,7 @@ class AgentDetailSerializer(serializers.Serializer[Any]):
     messagesProcessed = serializers.IntegerField()
     logs = LogSerializer(many=True)
     recentDecisions = DecisionSerializer(many=True, help_text="The ten newest of the Decision Maker.")
-    currentState = serializers.DictField(help_text="What the agent works with at the moment.")
+    currentState = serializers.DictField(help_text="The inputs of the agent now.")
 
 
 class ActionBody(serializers.Serializer[Any]):
@@ -115,7 +114,7 @@ class ExecutionSerializer(serializers.Serializer[Any]):
 
 
 def execution_of(decision: Decision, report: Message | None) -> dict[str, Any]:
-    """What came of a decision, as POST execution and run-cycle answer it."""
+    """The outcome of a decision: the response of POST execution, and a part of that of run-cycle."""
     trade = trades_of(decision.account).filter(order__decision=decision).first()
     return {
         "status": decision.status,
@@ -124,97 +123,98 @@ def execution_of(decision: Decision, report: Message | None) -> dict[str, Any]:
     }
 
 
-class StatusView(BookMixin, APIView):
+class AgentViewSet(AccountViewSet):
     @extend_schema(responses=AgentStateSerializer(many=True))
-    def get(self, request: Request) -> Response:
+    @action(detail=False)
+    def status(self, request: Request) -> Response:
         """The three agents in the order market, decision, execution."""
         return Response(AgentStateSerializer(selectors.agent_status(self.account), many=True).data)
 
-
-class DetailView(BookMixin, APIView):
     @extend_schema(responses=AgentDetailSerializer(many=True))
-    def get(self, request: Request) -> Response:
+    @action(detail=False, url_path="detail")
+    def details(self, request: Request) -> Response:
         """The three agents in the order market, decision, execution, each with its last ten log lines."""
         processed = selectors.messages_processed(self.account)
         current = selectors.current_state(self.account)
-        states = selectors.agent_states(self.account)
-        return Response([self._detail(state, processed, current) for state in states])
+        return Response(
+            [
+                {
+                    **self._detail(state),
+                    "messagesProcessed": processed[state.agent_type],
+                    "currentState": current[state.agent_type],
+                }
+                for state in selectors.agent_states(self.account)
+            ]
+        )
 
-    def _detail(self, state: AgentState, processed: Any, current: Any) -> dict[str, Any]:
+    def _detail(self, state: AgentState) -> dict[str, Any]:
         kind, name = NAMES[state.agent_type]
         logs = list(selectors.agent_logs(self.account, state.agent_type)[: selectors.LOG_LINES])
         decides = state.agent_type == AgentType.DECISION_MAKER
-        decisions = selectors.recent_decisions(self.account) if decides else []
+        decisions = list(decisions_of(self.account)[: selectors.RECENT]) if decides else []
         return {
             "id": state.pk,
             "type": kind,
             "name": name,
             "status": SHOWN.get(AgentState.Status(state.status), "idle"),
             "lastAction": logs[0].message if logs else None,
-            "lastUpdated": _latest(state),
-            "messagesProcessed": processed[state.agent_type],
+            "lastUpdated": max(filter(None, (state.updated_at, state.last_activity))),
             "logs": LogSerializer(logs, many=True).data,
             "recentDecisions": DecisionSerializer(decisions, many=True).data,
-            "currentState": current[state.agent_type],
         }
 
-
-def _latest(state: AgentState) -> datetime:
-    return max(filter(None, (state.updated_at, state.last_activity)))
-
-
-class AgentView(BookMixin, APIView):
-    agent = ""
+    def _state(self, agent: str) -> Response:
+        return Response(AgentStateSerializer(selectors.agent_state(self.account, agent)).data)
 
     @extend_schema(responses=AgentStateSerializer)
-    def get(self, request: Request) -> Response:
-        """How this agent is doing."""
-        return Response(AgentStateSerializer(selectors.agent_state(self.account, self.agent)).data)
-
-
-class MarketMonitorView(AgentView):
-    agent = AgentType.MARKET_MONITOR
+    @action(detail=False, url_path="market-monitor")
+    def market_monitor(self, request: Request) -> Response:
+        """The state of the Market Monitor."""
+        return self._state(AgentType.MARKET_MONITOR)
 
     @extend_schema(request=ActionBody, responses=ActionAnswer)
-    def post(self, request: Request) -> Response:
-        """Start or stop the agents of this user. Doing it twice does no harm, and the message says so."""
+    @market_monitor.mapping.post
+    def start_or_stop(self, request: Request) -> Response:
+        """Start or stop the agents of this user. A repeated request has no effect, and the message says so."""
         action = body(ActionBody, request)["action"]
         changed = start_agents(self.account) if action == "start" else stop_agents(self.account)
         status = {"start": "started", "stop": "stopped"}[action]
         return Response({"status": status, "message": ANSWERS[action, changed]})
 
-
-class DecisionMakerView(AgentView):
-    agent = AgentType.DECISION_MAKER
-    throttle_scope = "agents"
-    error_statuses = (404, 409, 503)
+    @extend_schema(responses=AgentStateSerializer)
+    @action(detail=False, url_path="decision-maker", throttle_scope="agents", error_statuses=(404, 409, 503))
+    def decision_maker(self, request: Request) -> Response:
+        """The state of the Decision Maker."""
+        return self._state(AgentType.DECISION_MAKER)
 
     @extend_schema(request=DecideBody, responses={201: DecisionSerializer, 200: DecisionSerializer})
-    def post(self, request: Request) -> Response:
-        """Ask for a decision on the newest snapshot of a followed symbol: 201 when it is made now.
+    @decision_maker.mapping.post
+    def decide(self, request: Request) -> Response:
+        """Request a decision on the newest snapshot of a followed symbol: 201 for a new decision.
 
-        A snapshot is decided on once per account: asked again, the answer is the same decision, with 200. It goes to
-        the Execution Agent like every other. 409 says why there is none: `no_snapshot`, `no_model` or `agents_busy`.
+        A snapshot is decided once per account: a repeated request returns that decision, with 200. The decision goes
+        to the Execution Agent. 409 names why there is none: `no_snapshot`, `no_model` or `agents_busy`.
         """
         symbol = followed_symbol(self.account, pk=body(DecideBody, request)["symbol_id"])
         made = decide_now(self.account, symbol)
         return Response(DecisionSerializer(made.decision).data, status=201 if made.is_new else 200)
 
-
-class ExecutionView(AgentView):
-    agent = AgentType.EXECUTION
-    throttle_scope = "agents"
-    error_statuses = (404, 409, 503)
+    @extend_schema(responses=AgentStateSerializer)
+    @action(detail=False, throttle_scope="agents", error_statuses=(404, 409, 503))
+    def execution(self, request: Request) -> Response:
+        """The state of the Execution Agent."""
+        return self._state(AgentType.EXECUTION)
 
     @extend_schema(request=ExecuteBody, responses=ExecutionSerializer)
-    def post(self, request: Request) -> Response:
-        """Carry out a pending decision now, through the same gate as ever. Asked again, it answers the first outcome.
+    @execution.mapping.post
+    def execute(self, request: Request) -> Response:
+        """Execute a pending decision now, through the pre-trade checks. A repeated request returns the first outcome.
 
-        409 `decision_pending`: the first price after the decision is not known yet, or an agent is at work on it.
+        409 `decision_pending`: there is no price after the decision yet, or an agent is processing it.
         """
         number = body(ExecuteBody, request)["decision_id"]
         decision = get_object_or_404(decisions_of(self.account).select_related("account"), pk=number)
         report = execute_now(decision)
         if report is None:
-            raise Conflict("The decision waits for the first price after it; ask again later.", "decision_pending")
+            raise Conflict("The decision waits for the first price after it; try again later.", "decision_pending")
         return Response(execution_of(decision, report))

@@ -1,17 +1,17 @@
-"""/api/trading/analytics/: how the account has done. What cannot be computed yet is null, never a constant."""
+"""/api/trading/analytics/: performance of the account. Undefined figures are null."""
 
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from trading.api.books import BookMixin
+from trading.api.base import AccountViewSet
 from trading.api.numbers import AmountField, PercentField, percent_of
 from trading.selectors.analytics import breakdown, closed_trades, daily_profits
-from trading.selectors.equity import course_of, equity_points, ratios
+from trading.selectors.equity import equity_curve, equity_points, ratios
 from trading.selectors.portfolio import value_of
 from web.fields import MoneyField
 
@@ -25,7 +25,7 @@ class PerformanceSerializer(serializers.Serializer[Any]):
     profitFactor = serializers.FloatField(allow_null=True, help_text="Gross profit over gross loss.")
     maxDrawdown = MoneyField(allow_null=True)
     maxDrawdownPercent = PercentField(allow_null=True)
-    totalTrades = serializers.IntegerField(help_text="Closed ones: each sale is one.")
+    totalTrades = serializers.IntegerField(help_text="Closed trades: each sale counts as one.")
     winningTrades = serializers.IntegerField()
     losingTrades = serializers.IntegerField()
     avgWin = MoneyField(allow_null=True)
@@ -37,7 +37,7 @@ class PerformanceSerializer(serializers.Serializer[Any]):
 
 class DayProfitSerializer(serializers.Serializer[Any]):
     date = serializers.DateField()
-    pnl = AmountField(help_text="Realised up to the end of the day.")
+    pnl = AmountField(help_text="Cumulative realised profit at the end of the day.")
     dayPnL = AmountField(help_text="Realised on the day.")
 
 
@@ -45,7 +45,7 @@ class ProfitCurveSerializer(serializers.Serializer[Any]):
     initialBalance = AmountField()
     currentBalance = AmountField()
     totalPnL = AmountField(help_text="Realised: currentBalance - initialBalance.")
-    data = DayProfitSerializer(many=True, help_text="One for each UTC day with a sale.")
+    data = DayProfitSerializer(many=True, help_text="One for each UTC day with a sale.")  # type: ignore[assignment]
 
 
 class MonthSerializer(serializers.Serializer[Any]):
@@ -65,13 +65,14 @@ class BreakdownSerializer(serializers.Serializer[Any]):
     monthly = MonthSerializer(many=True)
 
 
-class PerformanceMetrics(BookMixin, APIView):
+class AnalyticsViewSet(AccountViewSet):
     @extend_schema(responses=PerformanceSerializer)
-    def get(self, request: Request) -> Response:
+    @action(detail=False, url_path="performance-metrics")
+    def performance_metrics(self, request: Request) -> Response:
         """Return, risk and trade statistics since the account was opened."""
         value, trades = value_of(self.account), closed_trades(self.account)
-        course = course_of(equity_points(self.account))
-        drawdown, found = course.drawdown(value.initial), ratios(self.account, course)
+        curve = equity_curve(equity_points(self.account))
+        drawdown, found = curve.drawdown(value.initial), ratios(self.account, curve)
         shape = {
             "totalReturn": value.equity - value.initial,
             "returnPercent": percent_of(value.equity - value.initial, value.initial),
@@ -92,23 +93,21 @@ class PerformanceMetrics(BookMixin, APIView):
         }
         return Response(PerformanceSerializer(shape).data)
 
-
-class ProfitCurve(BookMixin, APIView):
     @extend_schema(responses=ProfitCurveSerializer)
-    def get(self, request: Request) -> Response:
-        """Realised profit, added up day by day."""
+    @action(detail=False, url_path="pnl-curve")
+    def pnl_curve(self, request: Request) -> Response:
+        """Cumulative realised profit by day."""
         value = value_of(self.account)
         shape = {
             "initialBalance": value.initial,
             "currentBalance": value.balance,
             "totalPnL": value.realised,
-            "data": [{"date": day, "pnl": total, "dayPnL": pnl} for day, pnl, total in daily_profits(self.account)],
+            "data": [{"date": day, "pnl": until, "dayPnL": pnl} for day, pnl, until in daily_profits(self.account)],
         }
         return Response(ProfitCurveSerializer(shape).data)
 
-
-class MonthlyBreakdown(BookMixin, APIView):
     @extend_schema(responses=BreakdownSerializer)
-    def get(self, request: Request) -> Response:
+    @action(detail=False, url_path="monthly-breakdown")
+    def monthly_breakdown(self, request: Request) -> Response:
         """Realised profit of the current day, week and month, and of every month with a trade."""
         return Response(BreakdownSerializer(breakdown(self.account)).data)

@@ -1,4 +1,4 @@
-"""/api/trading/run-cycle/: the three agents, once."""
+"""/api/trading/run-cycle/: one cycle of the three agents."""
 
 from typing import Any
 
@@ -6,19 +6,18 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from trading.api.agents import ExecutionSerializer, execution_of
-from trading.api.books import BookMixin
+from trading.api.base import AccountView
 from trading.api.decisions import DecisionSerializer
 from trading.api.inputs import SymbolQuery, query
 from trading.runtime.on_demand import Cycle, run_cycle
-from trading.selectors.symbols import meant_symbol
+from trading.selectors.symbols import symbol_or_default
 
 
 class CycleTimesSerializer(serializers.Serializer[Any]):
     started_at = serializers.DateTimeField()
-    market = serializers.DateTimeField(help_text="When each agent's message was written.")
+    market = serializers.DateTimeField(help_text="When the agent's message was created.")
     decision = serializers.DateTimeField()
     execution = serializers.DateTimeField(required=False)
     finished_at = serializers.DateTimeField()
@@ -28,23 +27,24 @@ class CycleSerializer(serializers.Serializer[Any]):
     cycle_id = serializers.UUIDField(help_text="The correlation_id of the messages of this cycle.")
     market = serializers.DictField(help_text="The payload of the MARKET_SNAPSHOT.")
     decision = DecisionSerializer()
-    execution = ExecutionSerializer(help_text="Status pending while no price after the decision is known.")
-    logs = serializers.ListField(child=serializers.CharField(), help_text="A line for each agent.")
+    execution = ExecutionSerializer(help_text="Status pending until there is a price after the decision.")
+    logs = serializers.ListField(child=serializers.CharField(), help_text="One line for each agent.")
     timestamps = CycleTimesSerializer()
 
 
-class RunCycleView(BookMixin, APIView):
+class RunCycleView(AccountView):
     throttle_scope = "agents"
     error_statuses = (400, 404, 409, 503)
 
     @extend_schema(request=None, parameters=[SymbolQuery], responses=CycleSerializer)
     def post(self, request: Request) -> Response:
-        """Market, decision and execution once, through the same messages as ever.
+        """Run market, decision and execution once, through the Message table.
 
-        Without a new candle the answer is what came of the last one: a snapshot is decided on and traded once. 409 and
-        503 say why there was no decision: `no_snapshot`, `no_model`, `agents_busy`, `no_market_data`, `source_down`.
+        Without a new candle the response is the outcome of the last one: a snapshot is decided and executed once.
+        409 and 503 name why there is no decision: `no_snapshot`, `no_model`, `agents_busy`, `no_market_data` or
+        `source_down`.
         """
-        symbol = meant_symbol(self.account, query(SymbolQuery, request).get("symbol"))
+        symbol = symbol_or_default(self.account, query(SymbolQuery, request).get("symbol"))
         return Response(_answer(run_cycle(self.account, symbol)))
 
 

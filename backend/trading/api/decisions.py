@@ -1,28 +1,30 @@
-"""/api/trading/decisions/: what was decided, why, and what became of it. Read-only but for asking for a new one."""
+"""/api/trading/decisions/: decisions, their explanation and their outcome. Read-only but for requesting a new one."""
 
 from typing import Any
 
-import msgspec
+from django.db.models import QuerySet
 from django.db.models.fields.json import KeyTextTransform
+from django.shortcuts import get_object_or_404
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema, extend_schema_field, inline_serializer
-from rest_framework import generics, serializers
+from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from engine.features import FEATURES
 from engine.reasons import RuleCode
-from trading.api.books import BookList, BookMixin, SymbolFilters, stored_json
+from trading.api.base import ColumnViewSet, RowFilters, stored_json
 from trading.api.inputs import IdField, body
 from trading.api.messages import MessageSerializer
-from trading.api.numbers import PercentField, ShareField, percent_of, share
+from trading.api.numbers import PercentField, ShareField, percent_of
 from trading.api.trades import OrderSerializer, TradeSerializer
 from trading.models import Decision
 from trading.runtime.on_demand import decide_now
-from trading.selectors.decisions import ACTIONS, decisions_of, statistics_of, trace_of
+from trading.selectors.decisions import ACTIONS, decisions_of, statistics_of
 from trading.selectors.symbols import followed_symbol
+from trading.selectors.traces import trace_of_decision
 from web.filters import SinceFilter, UntilFilter
-from web.json import ready_json
 
 
 class ProbabilitiesSerializer(serializers.Serializer[Any]):
@@ -43,7 +45,7 @@ CounterfactualSerializer = inline_serializer(
         "feature": serializers.ChoiceField(choices=list(FEATURES)),
         "from": serializers.FloatField(),
         "to": serializers.FloatField(),
-        "distance": serializers.FloatField(help_text="In usual changes of the feature."),
+        "distance": serializers.FloatField(help_text="In typical changes of the feature."),
         "decision": serializers.ChoiceField(choices=ACTIONS),
         "probabilities": ProbabilitiesSerializer(),
     },
@@ -68,7 +70,7 @@ class ExplanationSerializer(serializers.Serializer[Any]):
 
 
 class MetadataSerializer(serializers.Serializer[Any]):
-    """How a decision came about. Shares are from 0 to 1; quantity and price are those that were wanted."""
+    """The inputs of a decision. Fractions are from 0 to 1; quantity and price are those proposed."""
 
     model_type = serializers.CharField()
     model_version = serializers.CharField()
@@ -82,37 +84,35 @@ class MetadataSerializer(serializers.Serializer[Any]):
     contributions = serializers.DictField(
         child=serializers.FloatField(),
         allow_null=True,
-        help_text="How much each of the 14 inputs moved the probability of the decision, by name.",
+        help_text="Contribution of each of the 14 inputs to the probability of the decision, by name.",
     )
     explanation = ExplanationSerializer(
-        required=False, allow_null=True, help_text="One decision only, and not in lists: all that made it what it is."
+        required=False, allow_null=True, help_text="The complete explanation; of single decisions only, not in lists."
     )
     indicators = serializers.DictField(child=serializers.FloatField())
     analysis = serializers.DictField(help_text="Trend, strength and signals.")
 
 
+METADATA_COLUMNS = ("model_type", "model_version", "risk_score", "quantity", "price")
+EXPLAINED = ("probabilities", "features", "contributions")
+OBSERVED = ("indicators", "analysis")
+
+
 @extend_schema_field(MetadataSerializer)
-class MetadataField(serializers.Field):
+class MetadataField(serializers.Field[Any, Any, Any, Any]):
     """Written without a serializer: its forty numbers in each of 500 rows would take most of the time of a page."""
 
     def __init__(self) -> None:
         super().__init__(source="*", read_only=True)
 
-    def to_representation(self, decision: Decision) -> dict[str, Any]:
-        explanation, market = decision.explanation, decision.snapshot.payload
-        return {
-            "model_type": decision.model_type,
-            "model_version": decision.model_version,
-            "probabilities": explanation.get("probabilities"),
-            "risk_score": decision.risk_score,
-            "quantity": decision.quantity,
-            "price": decision.price,
-            "features": explanation.get("features"),
-            "contributions": explanation.get("contributions"),
-            "explanation": explanation.get("explanation"),
-            "indicators": market["indicators"],
-            "analysis": market["analysis"],
-        }
+    def to_representation(self, decision: Any) -> dict[str, Any]:
+        metadata = {name: getattr(decision, name) for name in METADATA_COLUMNS}
+        if isinstance(decision, Decision):
+            market = decision.snapshot.payload
+            explained = {name: decision.explanation.get(name) for name in (*EXPLAINED, "explanation")}
+            return {**metadata, **explained, **{name: market[name] for name in OBSERVED}}
+        # A row of a list; without the explanation, which is long.
+        return {**metadata, **{name: stored_json(getattr(decision, name)) for name in (*EXPLAINED, *OBSERVED)}}
 
 
 class DecisionSerializer(serializers.ModelSerializer[Decision]):
@@ -123,7 +123,9 @@ class DecisionSerializer(serializers.ModelSerializer[Decision]):
     confidence = ShareField(help_text="In percent.")
     metadata = MetadataField()
     status = serializers.ChoiceField(choices=Decision.Status.values)
-    reason_code = serializers.CharField(help_text="Why it was carried out, or why it was not; empty while pending.")
+    reason_code = serializers.CharField(
+        help_text="The occasion of an execution or the code of a refusal; empty while pending."
+    )
 
     class Meta:
         model = Decision
@@ -144,9 +146,14 @@ class DecisionSerializer(serializers.ModelSerializer[Decision]):
             "reason_code",
         ]
         read_only_fields = fields
+        columns = METADATA_COLUMNS
+        annotations = {
+            **{name: KeyTextTransform(name, "explanation") for name in EXPLAINED},
+            **{name: KeyTextTransform(name, "snapshot__payload") for name in OBSERVED},
+        }
 
 
-class WantedDecisionSerializer(serializers.Serializer[Any]):
+class NewDecisionSerializer(serializers.Serializer[Any]):
     symbol_id = IdField()
 
 
@@ -173,13 +180,13 @@ class TraceSerializer(serializers.Serializer[Any]):
     correlation_id = serializers.UUIDField(source="decision.snapshot.correlation_id")
     snapshot = MessageSerializer(source="decision.snapshot")
     decision = DecisionSerializer()
-    decision_message = MessageSerializer(source="told", allow_null=True)
+    decision_message = MessageSerializer(allow_null=True)
     order = OrderSerializer(allow_null=True)
     fills = TradeSerializer(many=True)
     report = MessageSerializer(allow_null=True)
 
 
-class DecisionFilters(SymbolFilters):
+class DecisionFilters(RowFilters):
     action = filters.ChoiceFilter(field_name="action", choices=[(name, name) for name in ACTIONS])
     decision = filters.ChoiceFilter(field_name="action", choices=[(name, name) for name in ACTIONS])
     status = filters.ChoiceFilter(field_name="status", choices=Decision.Status.choices)
@@ -187,113 +194,50 @@ class DecisionFilters(SymbolFilters):
     to_date = UntilFilter("created_at")
 
 
-class DecisionMixin(BookMixin):
-    queryset = Decision.objects.none()  # for the schema
-    serializer_class = DecisionSerializer
-
-    def get_queryset(self) -> Any:
-        return decisions_of(self.account)
-
-
-# What a row of the list is written from: columns, and the parts of the metadata that are stored as JSON.
-SYMBOL_COLUMNS = ("id", "symbol_id", "symbol__symbol", "symbol__name")
-COLUMNS = (
-    *SYMBOL_COLUMNS,
-    "action",
-    "confidence",
-    "reasoning",
-    "interval",
-    "close_time",
-    "created_at",
-    "status",
-    "executed_at",
-    "reason_code",
-)
-METADATA = ("model_type", "model_version", "risk_score", "quantity", "price")
-STORED = {
-    **{name: KeyTextTransform(name, "explanation") for name in ("probabilities", "features", "contributions")},
-    **{name: KeyTextTransform(name, "snapshot__payload") for name in ("indicators", "analysis")},
-}
-
-
-class DecisionList(DecisionMixin, BookList):
+class DecisionViewSet(ColumnViewSet):
     """Decisions, newest first."""
 
+    queryset = Decision.objects.none()  # for the schema
+    serializer_class = DecisionSerializer
     filterset_class = DecisionFilters
-    error_statuses = (404, 409, 503)
+    action_error_statuses = {"list": (404, 409, 503), "create": (404, 409, 503)}
 
-    def written(self, rows: Any) -> list[Any]:
-        # What a model shows or defers is of no use for plain columns.
-        plain = rows.select_related(None).defer(None).annotate(**STORED)
-        return [_written(row) for row in plain.values_list(*COLUMNS, *METADATA, *STORED)]
+    def get_queryset(self) -> "QuerySet[Decision]":
+        return decisions_of(self.account)
 
-    @extend_schema(
-        request=WantedDecisionSerializer, responses={201: DecisionSerializer, 200: DecisionSerializer}, filters=False
-    )
-    def post(self, request: Request) -> Response:
-        """Ask for a decision on the newest snapshot of a followed symbol, as `agents/decision-maker/` does.
+    @extend_schema(request=NewDecisionSerializer, responses={201: DecisionSerializer, 200: DecisionSerializer})
+    def create(self, request: Request) -> Response:
+        """Request a decision on the newest snapshot of a followed symbol, as `agents/decision-maker/` does.
 
-        201 when it is made now; a snapshot is decided on once, so asked again the answer is the same one, with 200.
+        201 for a new decision. A snapshot is decided once per account: a repeated request returns it, with 200.
         """
-        symbol = followed_symbol(self.account, pk=body(WantedDecisionSerializer, request)["symbol_id"])
+        symbol = followed_symbol(self.account, pk=body(NewDecisionSerializer, request)["symbol_id"])
         made = decide_now(self.account, symbol)
         return Response(DecisionSerializer(made.decision).data, status=201 if made.is_new else 200)
 
-
-def _written(row: tuple[Any, ...]) -> msgspec.Raw:
-    columns, stored = row[: len(COLUMNS)], row[-len(STORED) :]
-    key, symbol_id, symbol, symbol_name, action, confidence, reasoning, *rest = columns
-    metadata = dict(zip(METADATA, row[len(COLUMNS) :], strict=False))
-    metadata |= {name: stored_json(text) for name, text in zip(STORED, stored, strict=True)}
-    return ready_json(
-        {
-            "id": key,
-            "symbol": symbol,
-            "symbol_id": symbol_id,
-            "symbol_name": symbol_name,
-            "decision": action,
-            "confidence": stored_json(str(share(confidence))),
-            "reasoning": reasoning,
-            "metadata": metadata,
-            **dict(zip(COLUMNS[-len(rest) :], rest, strict=True)),
-        }
-    )
-
-
-class DecisionDetail(DecisionMixin, generics.RetrieveAPIView):
-    """One decision."""
-
-
-class DecisionStatistics(DecisionMixin, generics.GenericAPIView):
-    filterset_class = DecisionFilters
-    pagination_class = None
-
     @extend_schema(responses=StatisticsSerializer, filters=True)
-    def get(self, request: Request) -> Response:
-        """How many decisions there are of each kind, and the ten newest. Takes the filters of the list."""
+    @action(detail=False, pagination_class=None)
+    def statistics(self, request: Request) -> Response:
+        """The number of decisions of each kind, and the ten newest. Takes the filters of the list."""
         found = statistics_of(self.filter_queryset(self.get_queryset()))
+        total = found.by_action.total()
         counts = {
-            action: {"count": found.by_action[action], "percentage": percent_of(found.by_action[action], found.total)}
-            for action in ("BUY", "SELL", "HOLD")
+            name: {"count": found.by_action[name], "percentage": percent_of(found.by_action[name], total)}
+            for name in ("BUY", "SELL", "HOLD")
         }
-        return Response(
-            StatisticsSerializer(
-                {
-                    "total": found.total,
-                    "by_decision": counts,
-                    "by_status": {status: found.by_status[status] for status in Decision.Status.values},
-                    "by_reason": found.by_reason,
-                    "recent": found.recent,
-                }
-            ).data
-        )
-
-
-class DecisionTrace(DecisionMixin, generics.GenericAPIView):
-    def get_queryset(self) -> Any:
-        return super().get_queryset().defer(None).select_related("order__trade")
+        answer = {
+            "total": total,
+            "by_decision": counts,
+            "by_status": {status: found.by_status[status] for status in Decision.Status.values},
+            "by_reason": found.by_reason,
+            "recent": found.recent,
+        }
+        return Response(StatisticsSerializer(answer).data)
 
     @extend_schema(responses=TraceSerializer)
-    def get(self, request: Request, pk: int) -> Response:
-        """The chain snapshot, decision, order, fills, report, with every id and time; null where it ended early."""
-        return Response(TraceSerializer(trace_of(self.get_object())).data)
+    # Not named `trace`, which would serve the HTTP method TRACE.
+    @action(detail=True, url_path="trace")
+    def show_trace(self, request: Request, pk: int) -> Response:
+        """Snapshot, decision, order, fills and report, with every id and time; null where the chain ended early."""
+        decision = get_object_or_404(self.get_queryset().defer(None), pk=pk)
+        return Response(TraceSerializer(trace_of_decision(decision)).data)

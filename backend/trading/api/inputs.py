@@ -1,4 +1,4 @@
-"""Bodies and query parameters, checked."""
+"""Validated request bodies and query parameters."""
 
 from decimal import Decimal
 from typing import Any
@@ -7,12 +7,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.serializers import BaseSerializer
 
-from web.fields import NumberField
+from web.fields import NumberField, checked
 from web.filters import LARGEST_ID
 
 
 class WholeNumberField(serializers.IntegerField):
-    """Only a JSON number without a fraction: not "5", true or 5.0."""
+    """A JSON integer: not "5", true or 5.0."""
 
     def __init__(self, lowest: int, highest: int, **options: Any) -> None:
         super().__init__(min_value=lowest, max_value=highest, **options)
@@ -29,13 +29,13 @@ class IdField(WholeNumberField):
 
 
 class StrictNumberField(NumberField):
-    """A Decimal between two bounds, of a JSON number: not of "0.5" or true."""
+    """A Decimal between two bounds, from a JSON number: not "0.5" or true."""
 
     def __init__(self, places: int, lowest: str, highest: str, **options: Any) -> None:
         super().__init__(places, min_value=Decimal(lowest), max_value=Decimal(highest), **options)
 
     def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
-        # DecimalField takes an empty text for null.
+        # DecimalField reads an empty string as null.
         if data == "":
             self.fail("invalid")
         return super().validate_empty_values(data)
@@ -48,7 +48,7 @@ class StrictNumberField(NumberField):
 
 
 class TrueOrFalseField(serializers.BooleanField):
-    """Only JSON's own true and false, and not "yes", "t" or 1."""
+    """JSON true or false: not "yes", "t" or 1."""
 
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):
@@ -57,7 +57,7 @@ class TrueOrFalseField(serializers.BooleanField):
 
 
 class TextField(serializers.CharField):
-    """Only text: a number is not taken for one."""
+    """A JSON string: not a number."""
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -71,16 +71,10 @@ class SymbolQuery(serializers.Serializer[Any]):
     )
 
 
-def checked(serializer: BaseSerializer[Any]) -> dict[str, Any]:
-    serializer.is_valid(raise_exception=True)
-    data: dict[str, Any] = serializer.validated_data
-    return data
-
-
 def body(kind: type[BaseSerializer[Any]], request: Request) -> dict[str, Any]:
     return checked(kind(data=request.data))
 
 
 def query(kind: type[BaseSerializer[Any]], request: Request) -> dict[str, Any]:
-    """The query parameters; an empty one counts as missing."""
-    return checked(kind(data={name: value for name, value in request.query_params.items() if value.strip()}))
+    """The query parameters; an empty one is treated as missing."""
+    return checked(kind(data={name: value for name, value in request.query_params.items() if str(value).strip()}))

@@ -1,6 +1,5 @@
 """/api/trading/market-data/ and market/latest/: stored candles and snapshots, with their age."""
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,26 +8,40 @@ from django.http import Http404
 from django.utils import timezone
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
-from rest_framework import generics, serializers
+from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from engine.candles import INTERVALS
 from market.models import Candle
-from trading.api.books import BookList, BookMixin, SymbolFilters
+from trading.api.base import AccountView, ColumnViewSet, RowFilters, Rows, rows_from_columns
 from trading.api.inputs import IdField, SymbolQuery, body, query
 from trading.live.refresh import refresh_rows, request_refresh
 from trading.selectors import market_data as selectors
 from trading.selectors.market_data import closing_time, newest_time
-from trading.selectors.symbols import followed_symbols, meant_symbol
+from trading.selectors.symbols import followed_symbols, symbol_or_default
 from web.errors import Conflict
 from web.fields import FiniteFloatField
 from web.filters import MomentField, SinceFilter, UntilFilter
 
 MOST_HOURS = 24 * 366 * 100
 CHOICES = [(name, name) for name in INTERVALS]
-PRICE_DIGITS, PERCENT_DIGITS = 10, 4  # hides what binary fractions add to a difference
+PRICE_DIGITS, PERCENT_DIGITS = 10, 4  # hides the rounding error of a float difference
+
+
+class ChangeField(serializers.FloatField):
+    """Against the preceding close, which is in the context by the id of the candle; null for the first candle."""
+
+    def __init__(self, in_percent: bool, **options: Any) -> None:
+        super().__init__(source="*", allow_null=True, **options)
+        self.in_percent = in_percent
+
+    def to_representation(self, candle: Any) -> Any:
+        if (before := self.context["closes"][candle.id]) is None:
+            return None
+        change = candle.close - before
+        return round(100 * change / before, PERCENT_DIGITS) if self.in_percent else round(change, PRICE_DIGITS)
 
 
 class MarketDataSerializer(serializers.ModelSerializer[Candle]):
@@ -37,8 +50,8 @@ class MarketDataSerializer(serializers.ModelSerializer[Candle]):
     symbol_name = serializers.CharField(source="symbol.name")
     price = serializers.FloatField(source="close", help_text="The close of the candle.")
     open_price = serializers.FloatField(source="open")
-    change = serializers.FloatField(allow_null=True, help_text="Against the candle before; null for the first of all.")
-    change_percent = serializers.FloatField(allow_null=True)
+    change = ChangeField(in_percent=False, help_text="Against the preceding candle; null for the first.")
+    change_percent = ChangeField(in_percent=True)
     timestamp = serializers.SerializerMethodField()
     age_seconds = serializers.SerializerMethodField()
 
@@ -63,37 +76,23 @@ class MarketDataSerializer(serializers.ModelSerializer[Candle]):
             "age_seconds",
         ]
         read_only_fields = fields
+        columns = ["id", "interval", "open_time", "close"]
 
     def get_timestamp(self, candle: Candle) -> datetime:
-        """When the candle closed: the time of `price`."""
+        """The close time, to which `price` belongs."""
         return closing_time(candle)
 
     def get_age_seconds(self, candle: Candle) -> float:
-        """How long ago that was."""
-        return age_seconds(closing_time(candle), timezone.now())
+        """Seconds since the close."""
+        return round((timezone.now() - closing_time(candle)).total_seconds(), 3)
 
 
-def with_changes(candles: Iterable[Candle]) -> list[Candle]:
-    """The candles with `change` and `change_percent`, at the cost of one query for all."""
-    rows: list[Any] = list(candles)
-    closes = selectors.previous_closes(row.pk for row in rows)
-    for row in rows:
-        row.change, row.change_percent = changes(row.close, closes[row.pk])
-    return rows
+def serializer_of(candles: "QuerySet[Candle]", *instances: Any, **options: Any) -> Any:
+    """With the preceding closes of these candles, from one query."""
+    return MarketDataSerializer(*instances, context={"closes": selectors.previous_closes(candles)}, **options)
 
 
-def changes(close: float, before: float | None) -> tuple[float | None, float | None]:
-    """In money and in percent."""
-    if before is None:
-        return None, None
-    return round(close - before, PRICE_DIGITS), round(100 * (close - before) / before, PERCENT_DIGITS)
-
-
-def age_seconds(closed: datetime, now: datetime) -> float:
-    return round((now - closed).total_seconds(), 3)
-
-
-class MarketDataFilters(SymbolFilters):
+class MarketDataFilters(RowFilters):
     interval = filters.ChoiceFilter(choices=CHOICES, label="Default: the timeframe of the settings.")
     from_date = SinceFilter("open_time")
     to_date = UntilFilter("open_time")
@@ -101,13 +100,13 @@ class MarketDataFilters(SymbolFilters):
         method="last_hours",
         min_value=0,
         max_value=MOST_HOURS,
-        label="The hours before the newest of these candles, so that a replay can be asked for as well.",
+        label="Hours before the newest of these candles, which in a replay is in the past.",
     )
 
     def filter_queryset(self, queryset: "QuerySet[Candle]") -> "QuerySet[Candle]":
         if not self.form.cleaned_data.get("interval"):
             queryset = queryset.filter(interval=self.request.parser_context["view"].account.settings.interval)
-        # Last, because it counts back from the newest of what the others leave.
+        # Last: it counts back from the newest candle that the other filters leave.
         hours = self.form.cleaned_data.pop("hours", None)
         queryset = super().filter_queryset(queryset)
         return queryset if hours is None else self.last_hours(queryset, "hours", hours)
@@ -117,79 +116,19 @@ class MarketDataFilters(SymbolFilters):
         return rows if newest is None else rows.filter(open_time__gt=newest - timedelta(hours=float(value)))
 
 
-class MarketDataMixin(BookMixin):
-    queryset = Candle.objects.none()  # for the schema
-    serializer_class = MarketDataSerializer
-
-    def get_queryset(self) -> Any:
-        return selectors.market_rows(self.account)
-
-
-SYMBOL_COLUMNS = ("id", "symbol_id", "symbol__symbol", "symbol__name")
-COLUMNS = (*SYMBOL_COLUMNS, "interval", "open_time", "open", "high", "low", "close", "volume", "source")
-
-
-class MarketDataList(MarketDataMixin, BookList):
-    """Stored candles of the followed symbols, newest first. Dates are about the open of a candle."""
-
-    filterset_class = MarketDataFilters
-
-    def written(self, rows: Any) -> list[dict[str, Any]]:
-        plain = list(rows.select_related(None).values_list(*COLUMNS, named=True))
-        closes, now = selectors.previous_closes(row.id for row in plain), timezone.now()
-        return [_written(row, closes[row.id], now) for row in plain]
-
-
-def _written(row: Any, before: float | None, now: datetime) -> dict[str, Any]:
-    closed = closing_time(row)
-    change, change_percent = changes(row.close, before)
-    return {
-        "id": row.id,
-        "symbol": row.symbol__symbol,
-        "symbol_id": row.symbol_id,
-        "symbol_name": row.symbol__name,
-        "interval": row.interval,
-        "price": row.close,
-        "volume": row.volume,
-        "high": row.high,
-        "low": row.low,
-        "open_price": row.open,
-        "change": change,
-        "change_percent": change_percent,
-        "open_time": row.open_time,
-        "timestamp": closed,
-        "source": row.source,
-        "age_seconds": age_seconds(closed, now),
-    }
-
-
-class MarketDataDetail(MarketDataMixin, generics.RetrieveAPIView):
-    """One stored candle of a followed symbol."""
-
-    def get_object(self) -> Candle:
-        return with_changes([super().get_object()])[0]
-
-
 class LatestQuery(serializers.Serializer[Any]):
     interval = serializers.ChoiceField(choices=CHOICES, required=False)
 
 
 class LatestSerializer(serializers.Serializer[Any]):
-    data = MarketDataSerializer(many=True)
-    errors = serializers.ListField(child=serializers.CharField(), help_text="A line for each symbol without candles.")
-
-
-class LatestView(BookMixin, APIView):
-    @extend_schema(parameters=[LatestQuery], responses=LatestSerializer)
-    def get(self, request: Request) -> Response:
-        """The newest stored candle of each followed symbol. Nothing is fetched: `age_seconds` says how old it is."""
-        interval = query(LatestQuery, request).get("interval", self.account.settings.interval)
-        rows, errors = selectors.latest_rows(self.account, interval)
-        return Response({"data": MarketDataSerializer(with_changes(rows), many=True).data, "errors": errors})
+    data = MarketDataSerializer(many=True)  # type: ignore[assignment]
+    errors = serializers.ListField(  # type: ignore[assignment]
+        child=serializers.CharField(), help_text="A message for each symbol without candles."
+    )
 
 
 class MomentParameter(serializers.CharField):
-    """A time of the query, read like the dates of the lists."""
+    """A time in the query, in the format of the date filters."""
 
     def __init__(self, field: MomentField, **options: Any) -> None:
         super().__init__(required=False, help_text="ISO 8601; a bare date is the whole day.", **options)
@@ -231,45 +170,66 @@ class CandleSerializer(serializers.Serializer[Any]):
 class CandlesSerializer(serializers.Serializer[Any]):
     symbol = serializers.CharField()
     interval = serializers.CharField()
-    data = CandleSerializer(many=True)
-
-
-class CandlesView(BookMixin, APIView):
-    @extend_schema(parameters=[CandlesQuery], responses=CandlesSerializer)
-    def get(self, request: Request) -> Response:
-        """The last `limit` candles of a followed symbol for a chart, oldest first; with indicators if asked for."""
-        wanted = query(CandlesQuery, request)
-        symbol = meant_symbol(self.account, wanted.get("symbol"))
-        interval = wanted.get("interval", self.account.settings.interval)
-        span = (wanted.get("from_date"), wanted.get("to_date"))
-        points = selectors.chart(symbol, interval, wanted["limit"], *span, wanted["indicators"])
-        return Response({"symbol": symbol.symbol, "interval": interval, "data": points})
+    data = CandleSerializer(many=True)  # type: ignore[assignment]
 
 
 class RefreshBody(serializers.Serializer[Any]):
     symbol_ids = serializers.ListField(
-        child=IdField(), required=False, max_length=500, allow_empty=False, help_text="Default: all that is followed."
+        child=IdField(), required=False, max_length=500, allow_empty=False, help_text="Default: all followed symbols."
     )
 
 
-class RefreshSerializer(serializers.Serializer[Any]):
+class MarketRefreshSerializer(serializers.Serializer[Any]):
     task_id = serializers.UUIDField()
     symbols = serializers.ListField(child=serializers.CharField())
 
 
-class RefreshTaskSerializer(RefreshSerializer):
+class MarketRefreshTaskSerializer(MarketRefreshSerializer):
     status = serializers.ChoiceField(choices=["pending", "done"])
     requested_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
 
 
-class RefreshView(BookMixin, APIView):
-    throttle_scope = "agents"
-    error_statuses = (404, 409)
+class MarketDataViewSet(ColumnViewSet):
+    """Stored candles of the followed symbols, newest first. The date filters apply to the open time."""
 
-    @extend_schema(request=RefreshBody, responses={202: RefreshSerializer})
-    def post(self, request: Request) -> Response:
-        """Ask the Market Monitor to look at markets now. It does so in its own process: poll the task, or read on."""
+    queryset = Candle.objects.none()  # for the schema
+    serializer_class = MarketDataSerializer
+    filterset_class = MarketDataFilters
+
+    def get_queryset(self) -> "QuerySet[Candle]":
+        return selectors.market_rows(self.account)
+
+    def write_rows(self, page: "QuerySet[Any]") -> Rows:
+        return rows_from_columns(serializer_of(page), page)
+
+    def retrieve(self, request: Request, pk: int) -> Response:
+        candle = self.get_object()
+        return Response(serializer_of(Candle.objects.filter(pk=candle.pk), candle).data)
+
+    @extend_schema(parameters=[LatestQuery], responses=LatestSerializer)
+    @action(detail=False)
+    def latest(self, request: Request) -> Response:
+        """The newest stored candle of each followed symbol, with its age in `age_seconds`. No source is called."""
+        interval = query(LatestQuery, request).get("interval", self.account.settings.interval)
+        rows, errors = selectors.latest_rows(self.account, interval)
+        return Response({"data": serializer_of(rows, rows, many=True).data, "errors": errors})
+
+    @extend_schema(parameters=[CandlesQuery], responses=CandlesSerializer)
+    @action(detail=False)
+    def candles(self, request: Request) -> Response:
+        """The last `limit` candles of a followed symbol for a chart, oldest first, optionally with indicators."""
+        wanted = query(CandlesQuery, request)
+        symbol = symbol_or_default(self.account, wanted.get("symbol"))
+        interval = wanted.get("interval", self.account.settings.interval)
+        span = (wanted.get("from_date"), wanted.get("to_date"))
+        points = selectors.chart(symbol, interval, wanted["limit"], *span, wanted["indicators"])
+        return Response({"symbol": symbol.symbol, "interval": interval, "data": points})
+
+    @extend_schema(request=RefreshBody, responses={202: MarketRefreshSerializer})
+    @action(detail=False, methods=["post"], throttle_scope="agents", error_statuses=(404, 409))
+    def refresh(self, request: Request) -> Response:
+        """Ask the Market Monitor to poll markets now, in its own process. Poll the task for the outcome."""
         ids = body(RefreshBody, request).get("symbol_ids")
         symbols = list(followed_symbols(self.account))
         if ids is not None:
@@ -281,11 +241,10 @@ class RefreshView(BookMixin, APIView):
         task = request_refresh(self.account, symbols)
         return Response({"task_id": task, "symbols": [symbol.symbol for symbol in symbols]}, status=202)
 
-
-class RefreshTaskView(BookMixin, APIView):
-    @extend_schema(responses=RefreshTaskSerializer)
-    def get(self, request: Request, task_id: str) -> Response:
-        """Whether the Market Monitor has looked yet."""
+    @extend_schema(responses=MarketRefreshTaskSerializer)
+    @action(detail=False, url_path="refresh/<str:task_id>")
+    def refresh_task(self, request: Request, task_id: str) -> Response:
+        """Whether the Market Monitor has polled the markets yet."""
         rows = refresh_rows(self.account, task_id)
         times = [row.looked_at for row in rows if row.looked_at]
         done = len(times) == len(rows)
@@ -312,11 +271,11 @@ class SnapshotSerializer(serializers.Serializer[Any]):
     age_seconds = serializers.FloatField()
 
 
-class SnapshotView(BookMixin, APIView):
+class SnapshotView(AccountView):
     @extend_schema(parameters=[SymbolQuery], responses=SnapshotSerializer)
     def get(self, request: Request) -> Response:
-        """The newest snapshot of a symbol, as the Decision Maker saw it; 404 while there is none."""
-        symbol = meant_symbol(self.account, query(SymbolQuery, request).get("symbol"))
+        """The newest MARKET_SNAPSHOT of a symbol; 404 while there is none."""
+        symbol = symbol_or_default(self.account, query(SymbolQuery, request).get("symbol"))
         snapshot = selectors.latest_snapshot(symbol, self.account.settings.interval)
         if snapshot is None:
             raise Http404("no snapshot")

@@ -1,4 +1,4 @@
-"""Numbers of the books: exact, in the places that people expect, and in more only where there are more."""
+"""Serializer fields for amounts, prices, quantities and percentages: Decimals, written as JSON numbers."""
 
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from web.fields import NumberField
 
 CENT = Decimal("0.01")
-DIGITS, PLACES = 30, 12  # what a column of quantities or prices holds
+DIGITS, PLACES = 30, 12  # of a column of quantities or prices
 
 
 class ExactField(NumberField):
@@ -16,7 +16,7 @@ class ExactField(NumberField):
         super().__init__(PLACES, max_digits=DIGITS, **options)
         self.least_places = least_places
 
-    def to_representation(self, value: Decimal) -> Decimal:
+    def to_representation(self, value: Decimal) -> Any:
         return with_places(value, self.least_places)
 
 
@@ -35,29 +35,19 @@ class PercentField(NumberField):
 
 
 class ShareField(PercentField):
-    """A fraction of one, written as a percentage."""
+    """A fraction of one, written in percent."""
 
-    def to_representation(self, value: float) -> Decimal:
-        return share(value)
-
-
-def share(fraction: float) -> Decimal:
-    """A fraction of one in percent, with two places."""
-    return (Decimal(repr(float(fraction))) * 100).quantize(CENT, ROUND_HALF_EVEN)
-
-
-def amount(value: Decimal | None) -> Decimal | None:
-    """Money or a price as AmountField writes it."""
-    return None if value is None else with_places(value, 2)
+    def to_representation(self, value: Any) -> Any:
+        return (Decimal(repr(float(value))) * 100).quantize(CENT, ROUND_HALF_EVEN)
 
 
 def with_places(value: Decimal, least: int) -> Decimal:
-    """The same number without trailing zeros behind the place `least`."""
+    """The same number without trailing zeros after the place `least`."""
     short = value.normalize()
     exponent = short.as_tuple().exponent
     return short.quantize(Decimal(1).scaleb(-least)) if not isinstance(exponent, int) or exponent > -least else short
 
 
 def percent_of(part: Decimal | int, whole: Decimal | int) -> Decimal | None:
-    """With two places; None where there is no whole to have a part of."""
+    """In percent, with two places; None when `whole` is zero."""
     return (100 * Decimal(part) / whole).quantize(CENT, ROUND_HALF_EVEN) if whole else None

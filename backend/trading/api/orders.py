@@ -1,4 +1,4 @@
-"""/api/trading/demo/orders/: paper orders by hand."""
+"""/api/trading/demo/orders/: manual paper orders."""
 
 import re
 from typing import Any
@@ -8,13 +8,12 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from engine.orders import Action, Code
 from market.errors import SymbolError
 from market.models import Symbol
 from market.symbols import parse_symbol
-from trading.api.books import BookMixin
+from trading.api.base import AccountViewSet
 from trading.api.inputs import TextField, body
 from trading.api.numbers import DIGITS, PLACES, AmountField, ExactField
 from trading.api.positions import AccountSerializer, PositionSerializer
@@ -22,19 +21,18 @@ from trading.api.trades import SIDES, TradeSerializer
 from trading.books.idempotency import IdempotentRequest, StoredResponse
 from trading.models import Account, Trade
 from trading.runtime.manual_orders import Refusal, Ticket, place_order
-from trading.selectors.portfolio import value_of
-from trading.selectors.positions import open_positions
+from trading.selectors.portfolio import open_positions, value_of
 from web.json import write_json
 
 HEADER = "Idempotency-Key"
 KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
-# What is wrong with the order itself; all other refusals are about the account as it stands.
-UNSOUND = frozenset({Code.QUANTITY_TOO_SMALL, Code.NOTIONAL_TOO_SMALL})
+# Refusals of the order itself (400); the others depend on the state of the account (409).
+INVALID_ORDER = frozenset({Code.QUANTITY_TOO_SMALL, Code.NOTIONAL_TOO_SMALL})
 
 
 class QuantityField(ExactField):
-    """Above zero, from a JSON number or its text."""
+    """Above zero, from a JSON number or a string."""
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, bool):
@@ -56,7 +54,7 @@ class NewOrderSerializer(serializers.Serializer[Any]):
         except SymbolError as error:
             raise ValidationError(str(error)) from error
         if symbol is None:
-            raise ValidationError("Nobody has asked for this symbol yet: follow it first.")
+            raise ValidationError("This symbol is unknown: follow it first.")
         return symbol
 
 
@@ -69,7 +67,7 @@ class PlacedOrderSerializer(serializers.Serializer[Any]):
     commission = AmountField()
     slippage = AmountField()
     account = AccountSerializer()
-    position = PositionSerializer(allow_null=True, help_text="What is held of the symbol now.")
+    position = PositionSerializer(allow_null=True, help_text="The position in the symbol after the order.")
     trade = TradeSerializer()
 
 
@@ -77,26 +75,26 @@ IDEMPOTENCY = OpenApiParameter(
     HEADER,
     str,
     OpenApiParameter.HEADER,
-    description="A name that the client gives to this order. Sent again under it, the order is not placed again and "
-    "the first answer is repeated; another order under the same name is a 409.",
+    description="A key chosen by the client. A repeated request places no order and returns the stored response; "
+    "a different order with the same key is a 409.",
 )
 
 
-class DemoOrders(BookMixin, APIView):
+class DemoOrderViewSet(AccountViewSet):
     error_statuses = (404, 409, 503)
 
-    @extend_schema(request=NewOrderSerializer, responses=PlacedOrderSerializer, parameters=[IDEMPOTENCY])
-    def post(self, request: Request) -> Response:
-        """Place a paper order: through the same gate, costs and ledger as the agents, at a price that we look up."""
+    @extend_schema(request=NewOrderSerializer, responses={200: PlacedOrderSerializer}, parameters=[IDEMPOTENCY])
+    def create(self, request: Request) -> Response:
+        """Place a paper order: with the pre-trade checks, costs and ledger of the agents, at the current price."""
         wanted = body(NewOrderSerializer, request)
         ticket = Ticket(Action[wanted["action"]], wanted["symbol"], wanted["quantity"])
         once = IdempotentRequest(self.account, key_of(request), str(ticket))
-        answer = place_order(once, ticket, lambda outcome: said(self.account, outcome))
+        answer = place_order(once, ticket, lambda outcome: response_to(self.account, outcome))
         return Response(answer.data, status=answer.status)
 
 
 def key_of(request: Request) -> str:
-    """The name that the client gave to the request; empty when there is none."""
+    """The idempotency key of the request; empty without one."""
     key: str = request.headers.get(HEADER, "")
     if key and not KEY.fullmatch(key):
         detail = f"{HEADER} must be 1 to 200 printable ASCII characters without spaces."
@@ -104,26 +102,23 @@ def key_of(request: Request) -> str:
     return key
 
 
-def said(account: Account, outcome: Trade | Refusal) -> StoredResponse:
-    """The answer as it is kept for a second request."""
+def response_to(account: Account, outcome: Trade | Refusal) -> StoredResponse:
+    """The response as it is stored for repeated requests."""
     if isinstance(outcome, Refusal):
-        status = 400 if outcome.code in UNSOUND else 409
+        status = 400 if outcome.code in INVALID_ORDER else 409
         shape: Any = {"detail": outcome.detail, "code": outcome.code.value}
     else:
-        status, shape = 200, PlacedOrderSerializer(_placed(account, outcome)).data
+        placed = {
+            "status": "executed",
+            "action": outcome.action,
+            "symbol": outcome.symbol.symbol,
+            "price": outcome.price,
+            "quantity": outcome.quantity,
+            "commission": outcome.commission,
+            "slippage": outcome.slippage,
+            "account": value_of(account),
+            "position": open_positions(account).filter(symbol=outcome.symbol).first(),
+            "trade": outcome,
+        }
+        status, shape = 200, PlacedOrderSerializer(placed).data
     return StoredResponse(status, write_json(shape).decode())
-
-
-def _placed(account: Account, trade: Trade) -> dict[str, Any]:
-    return {
-        "status": "executed",
-        "action": trade.action,
-        "symbol": trade.symbol.symbol,
-        "price": trade.price,
-        "quantity": trade.quantity,
-        "commission": trade.commission,
-        "slippage": trade.slippage,
-        "account": value_of(account),
-        "position": open_positions(account).filter(symbol=trade.symbol).first(),
-        "trade": trade,
-    }

@@ -1,24 +1,22 @@
-"""/api/trading/portfolio/: what the account is worth, and how that has changed."""
+"""/api/trading/portfolio/: the value of the account, and its equity curve."""
 
+from dataclasses import asdict
 from typing import Any
 
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
-from rest_framework import generics, serializers
+from rest_framework import serializers
+from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from trading.api.books import BookMixin
-from trading.api.numbers import AmountField, PercentField, with_places
+from trading.api.base import AccountView, write_columns
+from trading.api.numbers import AmountField, PercentField
 from trading.api.positions import AccountSerializer, PositionSerializer
 from trading.api.trades import TradeSerializer
 from trading.models import EquityPoint
-from trading.selectors.equity import Course, course_of, equity_points, sharpe_ratio
-from trading.selectors.market_time import day_start, market_now
-from trading.selectors.portfolio import Value, activity, value_of
-from trading.selectors.positions import open_positions
-from trading.selectors.trades import trades_of
+from trading.selectors.equity import equity_curve, equity_points, sharpe_ratio
+from trading.selectors.portfolio import day_start, market_now, open_positions, result_since, trades_of, value_of
 from web.fields import MoneyField
 from web.filters import SinceFilter, UntilFilter
 
@@ -28,7 +26,7 @@ LATEST_TRADES = 50
 class PortfolioSerializer(AccountSerializer):
     totalTrades = serializers.IntegerField(help_text="Buys and sells, as `trades/` counts them.")
     todayPnL = AmountField(help_text="Realised on the current UTC day of the account's market.")
-    totalPnL = AmountField(help_text="Realised since the beginning: balance - initialBalance.")
+    totalPnL = AmountField(help_text="Realised since the account was opened: balance - initialBalance.")
     positions = PositionSerializer(many=True)
     trades = TradeSerializer(many=True)
 
@@ -48,7 +46,7 @@ class EquityCurveSerializer(serializers.Serializer[Any]):
     sharpeRatio = serializers.FloatField(
         allow_null=True, help_text="Annualised, over the points of the period; null where it is not defined."
     )
-    data = EquityPointSerializer(many=True)
+    data = EquityPointSerializer(many=True)  # type: ignore[assignment]
 
 
 class PointFilters(filters.FilterSet):
@@ -56,23 +54,26 @@ class PointFilters(filters.FilterSet):
     to_date = UntilFilter("time")
 
 
-class PortfolioView(BookMixin, APIView):
+class PortfolioView(AccountView):
     @extend_schema(responses=PortfolioSerializer)
     def get(self, request: Request) -> Response:
         """Cash, open positions at their last close, and the 50 newest trades."""
-        account = self.account
-        since = day_start(market_now(account))
+        value, trades = value_of(self.account), trades_of(self.account)
         shape = {
-            **figures(value_of(account)),
-            "totalTrades": trades_of(account).count(),
-            "todayPnL": activity(account, since).pnl,
-            "positions": open_positions(account),
-            "trades": trades_of(account)[:LATEST_TRADES],
+            **asdict(value),
+            "balance": value.balance,
+            "equity": value.equity,
+            "unrealised": value.unrealised,
+            "totalPnL": value.realised,
+            "totalTrades": trades.count(),
+            "todayPnL": result_since(self.account, day_start(market_now(self.account))).pnl,
+            "positions": open_positions(self.account),
+            "trades": trades[:LATEST_TRADES],
         }
         return Response(PortfolioSerializer(shape).data)
 
 
-class EquityCurve(BookMixin, generics.GenericAPIView):
+class EquityCurveView(AccountView, GenericAPIView[EquityPoint]):
     queryset = EquityPoint.objects.none()  # for the schema
     filterset_class = PointFilters
     pagination_class = None
@@ -81,28 +82,20 @@ class EquityCurve(BookMixin, generics.GenericAPIView):
     def get(self, request: Request) -> Response:
         """Balance and equity at each close, thinned to at most 500 points, with drawdown and Sharpe ratio."""
         value = value_of(self.account)
-        course = course_of(self.filter_queryset(equity_points(self.account)))
-        # A period that was asked for begins where its first point stands.
-        drawdown = course.drawdown(None if request.query_params.get("from_date") else value.initial)
+        curve = equity_curve(self.filter_queryset(equity_points(self.account)))
+        # With from_date the drawdown starts at the first point of the period.
+        drawdown = curve.drawdown(None if request.query_params.get("from_date") else value.initial)
         shape: dict[str, Any] = {
             "initialBalance": value.initial,
             "currentBalance": value.balance,
             "maxDrawdown": drawdown and drawdown[0],
             "maxDrawdownPercent": drawdown and drawdown[1],
-            "sharpeRatio": sharpe_ratio(course),
+            "sharpeRatio": sharpe_ratio(curve),
             "data": [],
         }
-        return Response({**EquityCurveSerializer(shape).data, "data": points(course)})
-
-
-def points(course: Course) -> list[dict[str, Any]]:
-    """As EquityPointSerializer says, without its work for each of 500 points."""
-    return [
-        {"date": time, "day": time.date(), "balance": with_places(balance, 2), "equity": with_places(equity, 2)}
-        for time, balance, equity in course.chart()
-    ]
-
-
-def figures(value: Value) -> dict[str, Any]:
-    names = ("balance", "equity", "cash", "used", "initial", "unrealised")
-    return {**{name: getattr(value, name) for name in names}, "totalPnL": value.realised}
+        points = curve.chart()
+        columns: dict[str, Any] = dict(zip(("date", "balance", "equity"), zip(*points, strict=True), strict=False))
+        columns["day"] = [time.date() for time, _, _ in points]
+        data = write_columns(EquityPointSerializer(), columns, points)
+        figures: Any = EquityCurveSerializer(shape).data
+        return Response({**figures, "data": data})

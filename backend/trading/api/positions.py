@@ -1,37 +1,30 @@
-"""/api/trading/positions/: what is held, what was held, and closing it by hand."""
+"""/api/trading/positions/: open and closed positions, and closing one manually."""
 
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema, extend_schema_field
-from rest_framework import generics, serializers
+from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from engine.orders import exact
-from trading.api.books import BookList, BookMixin, SymbolFilters
+from trading.api.base import ColumnViewSet, RowFilters
 from trading.api.inputs import IdField, body
-from trading.api.numbers import AmountField, ExactField, PercentField, amount, percent_of, with_places
+from trading.api.numbers import AmountField, ExactField, PercentField, percent_of, with_places
 from trading.api.trades import TradeSerializer
-from trading.models import Account, Position
+from trading.models import Position
 from trading.runtime.manual_orders import close_position
-from trading.selectors.portfolio import value_of, worth
-from trading.selectors.positions import positions_of
+from trading.selectors.portfolio import positions_of, value_of, worth
 
 
-def profit(position: Any) -> Decimal:
-    """At the last mark while it is open; what its sales have earned once it is closed."""
-    if position.closed_at is None:
-        return worth(position.quantity, position.mark) - position.cost
-    pnl: Decimal = position.pnl
-    return pnl
-
-
-def profit_percent(position: Any) -> Decimal | None:
-    return percent_of(profit(position), position.cost if position.closed_at is None else position.sold_cost)
+def profit(position: Position) -> Decimal:
+    """Unrealised at the last mark while the position is open, realised once it is closed."""
+    return position.pnl if position.closed_at else worth(position.quantity, position.mark) - position.cost
 
 
 class PositionSerializer(serializers.ModelSerializer[Position]):
@@ -66,20 +59,19 @@ class PositionSerializer(serializers.ModelSerializer[Position]):
             "is_open",
         ]
         read_only_fields = fields
+        columns = ["quantity", "mark", "cost", "pnl", "sold_cost", "closed_at"]
 
-    @extend_schema_field(AmountField(help_text="The close at which it was last valued."))
+    @extend_schema_field(AmountField(help_text="The close of its last valuation."))
     def get_currentPrice(self, position: Position) -> Decimal:
         return with_places(exact(position.mark), 2)
 
-    @extend_schema_field(
-        AmountField(help_text="Open: what it would earn at the current price. Closed: what it earned.")
-    )
+    @extend_schema_field(AmountField(help_text="Unrealised at the current price while open, realised once closed."))
     def get_pnl(self, position: Position) -> Decimal:
         return with_places(profit(position), 2)
 
-    @extend_schema_field(PercentField(allow_null=True, help_text="Of what was paid for it, commission included."))
+    @extend_schema_field(PercentField(allow_null=True, help_text="Of its cost, commission included."))
     def get_pnlPercent(self, position: Position) -> Decimal | None:
-        return profit_percent(position)
+        return percent_of(profit(position), position.sold_cost if position.closed_at else position.cost)
 
     def get_is_open(self, position: Position) -> bool:
         return position.closed_at is None
@@ -91,7 +83,7 @@ class AccountSerializer(serializers.Serializer[Any]):
     balance = AmountField()
     equity = AmountField(help_text="Free cash and the open positions at their current prices.")
     freeCash = AmountField(source="cash")
-    usedMargin = AmountField(source="used", help_text="What the open positions have cost, commissions included.")
+    usedMargin = AmountField(source="used", help_text="Cost of the open positions, commissions included.")
     initialBalance = AmountField(source="initial")
     unrealizedPnL = AmountField(source="unrealised")
 
@@ -108,85 +100,34 @@ class ClosedSerializer(serializers.Serializer[Any]):
     account = AccountSerializer()
 
 
-class PositionFilters(SymbolFilters):
+class PositionFilters(RowFilters):
     is_open = filters.ChoiceFilter(method="by_state", choices=[("true", "open"), ("false", "closed")])
 
-    def by_state(self, rows: Any, name: str, value: str) -> Any:
+    def by_state(self, rows: "QuerySet[Position]", name: str, value: str) -> "QuerySet[Position]":
         return rows.filter(closed_at__isnull=value == "true")
 
 
-class PositionMixin(BookMixin):
+class PositionViewSet(ColumnViewSet):
+    """Open and closed positions, newest first."""
+
     queryset = Position.objects.none()  # for the schema
     serializer_class = PositionSerializer
-
-    def get_queryset(self) -> Any:
-        return positions_of(self.account)
-
-
-SYMBOL_COLUMNS = ("id", "symbol_id", "symbol__symbol")
-COLUMNS = (
-    *SYMBOL_COLUMNS,
-    "quantity",
-    "cost",
-    "entry_price",
-    "mark",
-    "stop_loss",
-    "take_profit",
-    "pnl",
-    "sold_cost",
-    "opened_at",
-    "closed_at",
-)
-
-
-class PositionList(PositionMixin, BookList):
-    """Positions, newest first; `is_open` shows only those that are open, or only those that are not."""
-
     filterset_class = PositionFilters
 
-    def written(self, rows: Any) -> list[dict[str, Any]]:
-        return [_written(row) for row in rows.select_related(None).values_list(*COLUMNS, named=True)]
-
-
-def _written(row: Any) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "symbol": row.symbol__symbol,
-        "symbol_id": row.symbol_id,
-        "quantity": with_places(row.quantity, 0),
-        "entryPrice": amount(row.entry_price),
-        "currentPrice": amount(exact(row.mark)),
-        "pnl": amount(profit(row)),
-        "pnlPercent": profit_percent(row),
-        "stopLoss": amount(row.stop_loss),
-        "takeProfit": amount(row.take_profit),
-        "openedAt": row.opened_at,
-        "closedAt": row.closed_at,
-        "is_open": row.closed_at is None,
-    }
-
-
-class PositionDetail(PositionMixin, generics.RetrieveAPIView):
-    """One position."""
-
-
-class ClosePosition(BookMixin, APIView):
-    error_statuses = (404, 409, 503)
+    def get_queryset(self) -> "QuerySet[Position]":
+        return positions_of(self.account)
 
     @extend_schema(request=CloseSerializer, responses=ClosedSerializer)
-    def post(self, request: Request) -> Response:
-        """Sell all of a position at the first price that can be had now. 409 when it is closed already."""
-        wanted = body(CloseSerializer, request)["position_id"]
-        position = get_object_or_404(positions_of(self.account), pk=wanted)
+    @action(detail=False, methods=["post"], error_statuses=(404, 409, 503))
+    def close(self, request: Request) -> Response:
+        """Sell the whole position at the first available price. 409 when it is closed already."""
+        position = get_object_or_404(positions_of(self.account), pk=body(CloseSerializer, request)["position_id"])
         trade = close_position(self.account, position)
-        return Response(ClosedSerializer(closed(self.account, trade)).data)
-
-
-def closed(account: Account, trade: Any) -> dict[str, Any]:
-    return {
-        "status": "closed",
-        "message": f"Sold {trade.quantity.normalize():f} {trade.symbol} at {trade.price.normalize():f}.",
-        "trade": trade,
-        "pnl": trade.pnl,
-        "account": value_of(account),
-    }
+        answer = {
+            "status": "closed",
+            "message": f"Sold {trade.quantity.normalize():f} {trade.symbol} at {trade.price.normalize():f}.",
+            "trade": trade,
+            "pnl": trade.pnl,
+            "account": value_of(self.account),
+        }
+        return Response(ClosedSerializer(answer).data)

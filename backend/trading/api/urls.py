@@ -1,32 +1,50 @@
 """The addresses below /api/trading/."""
 
-from django.urls import include, path
+from django.urls import path
+from rest_framework.routers import SimpleRouter
+from rest_framework.viewsets import ViewSetMixin
 
-import trading.api.errors  # noqa: F401  # registers the answers
-from trading.api import agents, cycle, market_data, messages, models, settings, symbols
+import trading.api.errors  # noqa: F401  # registers the responses
+from trading.api import (
+    agents,
+    analytics,
+    cycle,
+    dashboard,
+    decisions,
+    market_data,
+    messages,
+    models,
+    orders,
+    portfolio,
+    positions,
+    settings,
+    symbols,
+    trades,
+)
+
+VIEW_SETS: dict[str, type[ViewSetMixin]] = {
+    "symbols": symbols.SymbolViewSet,
+    "market-data": market_data.MarketDataViewSet,
+    "decisions": decisions.DecisionViewSet,
+    "trades": trades.TradeViewSet,
+    "positions": positions.PositionViewSet,
+    "agents": agents.AgentViewSet,
+    "messages": messages.MessageViewSet,
+    "models": models.ModelViewSet,
+    "analytics": analytics.AnalyticsViewSet,
+    "dashboard": dashboard.DashboardViewSet,
+    "demo/orders": orders.DemoOrderViewSet,
+}
+
+router = SimpleRouter(use_regex_path=False)
+for prefix, view_set in VIEW_SETS.items():
+    router.register(prefix, view_set, basename=prefix)
 
 urlpatterns = [
-    path("", include("trading.api.book_urls")),
-    path("symbols/", symbols.SymbolList.as_view(), name="symbols"),
-    path("symbols/<int:pk>/", symbols.SymbolDetail.as_view(), name="symbol"),
-    path("market-data/", market_data.MarketDataList.as_view(), name="market-data"),
-    path("market-data/<int:pk>/", market_data.MarketDataDetail.as_view(), name="market-data-row"),
-    path("market-data/latest/", market_data.LatestView.as_view(), name="market-data-latest"),
-    path("market-data/candles/", market_data.CandlesView.as_view(), name="candles"),
-    path("market-data/refresh/", market_data.RefreshView.as_view(), name="market-data-refresh"),
-    path("market-data/refresh/<str:task_id>/", market_data.RefreshTaskView.as_view(), name="market-data-refresh-task"),
+    *router.urls,
     path("market/latest/", market_data.SnapshotView.as_view(), name="latest-snapshot"),
-    path("agents/status/", agents.StatusView.as_view(), name="agents-status"),
-    path("agents/detail/", agents.DetailView.as_view(), name="agents-detail"),
-    path("agents/market-monitor/", agents.MarketMonitorView.as_view(), name="market-monitor"),
-    path("agents/decision-maker/", agents.DecisionMakerView.as_view(), name="decision-maker"),
-    path("agents/execution/", agents.ExecutionView.as_view(), name="execution"),
-    path("messages/", messages.MessageList.as_view(), name="messages"),
-    path("messages/<int:pk>/", messages.MessageDetail.as_view(), name="message"),
+    path("portfolio/", portfolio.PortfolioView.as_view(), name="portfolio"),
+    path("portfolio/equity-curve/", portfolio.EquityCurveView.as_view(), name="equity-curve"),
     path("settings/", settings.SettingsView.as_view(), name="settings"),
-    path("models/", models.ModelList.as_view(), name="models"),
-    path("models/<int:pk>/", models.ModelDetail.as_view(), name="model"),
-    path("models/train/", models.TrainView.as_view(), name="train-model"),
-    path("models/train/<str:task_id>/", models.TrainingTaskView.as_view(), name="training"),
     path("run-cycle/", cycle.RunCycleView.as_view(), name="run-cycle"),
 ]

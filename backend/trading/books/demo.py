@@ -6,8 +6,7 @@ from decimal import Decimal
 
 from django.db import transaction
 
-from accounts.models import User
-from accounts.selectors import user_by_email
+from accounts.models import User, user_by_email
 from market.models import Symbol
 from market.services import add_symbol
 from trading.books.accounts import follow, open_account, start_agents

@@ -4,7 +4,7 @@ from argparse import ArgumentTypeError
 
 from django.core.management import CommandError
 
-from accounts.selectors import user_by_email
+from accounts.models import user_by_email
 from market.errors import SymbolError
 from market.models import Symbol
 from market.services import add_symbol

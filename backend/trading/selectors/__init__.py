@@ -1,1 +1,1 @@
-"""Reads for the API and for pages: one module per subject."""
+"""Reads for the API and the pages, one module per subject."""

@@ -1,4 +1,4 @@
-"""How the agents of a user are doing."""
+"""Reads of the agents of a user: states, log, counts, and the inputs they work with."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -27,18 +27,18 @@ LOG_LINES = RECENT = 10
 ORDER = list(AgentType.values)
 
 
-def somebody_trades() -> bool:
+def any_account_trades() -> bool:
     return TradingSettings.objects.filter(status=TradingSettings.Status.RUNNING).exists()
 
 
 def agent_states(account: Account) -> list[AgentState]:
-    """Market, decision, execution."""
+    """In the order market, decision, execution."""
     states = AgentState.objects.filter(user=account.user_id)
     return sorted(states, key=lambda state: ORDER.index(state.agent_type))
 
 
 def agent_status(account: Account) -> list[AgentState]:
-    """The same, with the states of the sources in the metadata of the Market Monitor."""
+    """The same, with the states of the price sources in the metadata of the Market Monitor."""
     return [_with_sources(state) for state in agent_states(account)]
 
 
@@ -47,30 +47,30 @@ def agent_state(account: Account, agent: str) -> AgentState:
 
 
 def sources() -> list[dict[str, Any]]:
-    """How each source of live prices is doing, as the last of those who asked it has found."""
+    """The state of each source of live prices after its latest request."""
     return [
         {
             "name": row.name,
             "state": row.state,
             "failures": row.failures,
             "lastError": row.last_error,
-            "lastSuccess": _spoken(row.last_success_at),
-            "lastFailure": _spoken(row.last_failure_at),
-            "retryAt": _spoken(row.retry_at),
+            "lastSuccess": _iso(row.last_success_at),
+            "lastFailure": _iso(row.last_failure_at),
+            "retryAt": _iso(row.retry_at),
         }
         for row in source_states()
     ]
 
 
 def _with_sources(state: AgentState) -> AgentState:
-    """The Market Monitor of everybody asks the same sources: their states are not stored with each."""
+    """Added when read: all Market Monitors share the sources."""
     if state.agent_type == AgentType.MARKET_MONITOR:
         state.metadata = {**state.metadata, "sources": sources()}
     return state
 
 
 def _markets(account: Account, now: datetime) -> list[dict[str, Any]]:
-    """The newest candle of each market that is traded, and its age."""
+    """The newest candle of each traded market, and its age."""
     interval = account.settings.interval
     follows = Follow.objects.filter(account=account, is_active=True).select_related("symbol").order_by("symbol__symbol")
     markets = [Market(follow.symbol, interval) for follow in follows]
@@ -88,7 +88,7 @@ def _markets(account: Account, now: datetime) -> list[dict[str, Any]]:
     ]
 
 
-def _spoken(time: datetime | None) -> str | None:
+def _iso(time: datetime | None) -> str | None:
     return None if time is None else time.isoformat().replace("+00:00", "Z")
 
 
@@ -98,8 +98,8 @@ def agent_logs(account: Account, agent: str) -> "QuerySet[AgentLog]":
 
 
 def messages_processed(account: Account) -> Mapping[str, int]:
-    """Snapshots of what is followed, snapshots that were decided on, and decisions that have an outcome."""
-    # At all intervals, so that it is counted on an index alone.
+    """By agent: snapshots of followed symbols, decisions, decisions with an outcome."""
+    # Of all intervals: an index-only count.
     snapshots = Message.objects.filter(type=Message.Type.MARKET_SNAPSHOT)
     symbols = list(followed_symbols(account).values_list("pk", flat=True))
     decisions = Decision.objects.filter(account=account)
@@ -115,7 +115,7 @@ def recent_decisions(account: Account) -> list[Decision]:
 
 
 def current_state(account: Account) -> Mapping[str, Mapping[str, Any]]:
-    """What each agent works with at the moment."""
+    """The inputs of each agent now, by agent type."""
     settings = account.settings
     active = Follow.objects.filter(account=account, is_active=True).order_by("symbol__symbol")
     open_positions = Position.objects.filter(account=account, closed_at=None)

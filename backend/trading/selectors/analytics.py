@@ -1,8 +1,7 @@
-"""How an account has done: figures of its closed trades and of the course of its equity."""
+"""Statistics of closed trades, and realised profit by day and by month."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from itertools import accumulate
 from typing import Any
@@ -11,13 +10,12 @@ from django.db.models import Avg, Count, Q
 from django.db.models.functions import TruncDate, TruncMonth
 
 from trading.models import Account, Trade
-from trading.selectors.market_time import day_start, market_now
-from trading.selectors.money import total
+from trading.selectors.portfolio import day_start, market_now, total
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedTrades:
-    """What the sales of an account have earned. Averages are None where there is nothing to average."""
+    """Sales of an account. Amounts are positive and net of commissions; averages are None without a trade."""
 
     total: int
     winning: int
@@ -44,20 +42,20 @@ class ClosedTrades:
 
 
 @dataclass(frozen=True, slots=True)
-class Month:
+class MonthlyResult:
     month: str
     pnl: Decimal
     trades: int
 
 
 @dataclass(frozen=True, slots=True)
-class Breakdown:
+class ProfitBreakdown:
     today: Decimal
     yesterday: Decimal
     this_week: Decimal
     this_month: Decimal
     last_month: Decimal
-    monthly: list[Month]
+    monthly: list[MonthlyResult]
 
 
 def closed_trades(account: Account) -> ClosedTrades:
@@ -76,45 +74,32 @@ def closed_trades(account: Account) -> ClosedTrades:
 
 
 def daily_profits(account: Account) -> list[tuple[date, Decimal, Decimal]]:
-    """For each UTC day with a sale: the day, its profit, and the profit up to its end."""
+    """For each UTC day with a sale: the day, its profit, and the cumulative profit."""
     sales = Trade.objects.filter(account=account.pk, pnl__isnull=False)
     days = list(sales.values_list(TruncDate("timestamp")).annotate(pnl=total("pnl")).order_by(TruncDate("timestamp")))
-    until = accumulate(pnl for _, pnl in days)
-    return [(day, pnl, so_far) for (day, pnl), so_far in zip(days, until, strict=True)]
+    cumulative = accumulate(pnl for _, pnl in days)
+    return [(day, pnl, until) for (day, pnl), until in zip(days, cumulative, strict=True)]
 
 
-def breakdown(account: Account) -> Breakdown:
-    """Weeks begin on Monday. "Today" is the day of the account's market, see `market_now`."""
+def breakdown(account: Account) -> ProfitBreakdown:
+    """Realised profit. Weeks begin on Monday; "today" is the day of the account's market, see `market_now`."""
     today = day_start(market_now(account))
-    periods = {name: _within(*span) for name, span in _spans(today).items()}
-    sums: dict[str, Any] = {name: total("pnl", filter=within) for name, within in periods.items()}
-    trades = Trade.objects.filter(account=account.pk)
-    recent = trades.filter(timestamp__gte=_month_before(today))
-    return Breakdown(**recent.aggregate(**sums), monthly=list(_months(account)))
-
-
-def _months(account: Account) -> Iterator[Month]:
-    month = TruncMonth("timestamp")
-    groups = Trade.objects.filter(account=account.pk).values_list(month)
-    counted = groups.annotate(pnl=total("pnl"), trades=Count("pk")).order_by(month)
-    for begin, pnl, trades in counted:
-        yield Month(f"{begin:%Y-%m}", pnl, trades)
-
-
-def _spans(today: datetime) -> dict[str, tuple[datetime, datetime]]:
     tomorrow, month = today + timedelta(days=1), today.replace(day=1)
-    return {
+    last_month = (month - timedelta(days=1)).replace(day=1)
+    periods = {
         "today": (today, tomorrow),
         "yesterday": (today - timedelta(days=1), today),
         "this_week": (today - timedelta(days=today.weekday()), tomorrow),
         "this_month": (month, tomorrow),
-        "last_month": (_month_before(today), month),
+        "last_month": (last_month, month),
     }
-
-
-def _month_before(today: datetime) -> datetime:
-    return (today.replace(day=1) - timedelta(days=1)).replace(day=1)
-
-
-def _within(start: datetime, end: datetime) -> Q:
-    return Q(timestamp__gte=start, timestamp__lt=end)
+    sums: dict[str, Any] = {
+        name: total("pnl", filter=Q(timestamp__gte=start, timestamp__lt=end)) for name, (start, end) in periods.items()
+    }
+    trades = Trade.objects.filter(account=account.pk)
+    month_of = TruncMonth("timestamp")
+    months = trades.values_list(month_of).annotate(pnl=total("pnl"), trades=Count("pk")).order_by(month_of)
+    return ProfitBreakdown(
+        **trades.filter(timestamp__gte=last_month).aggregate(**sums),
+        monthly=[MonthlyResult(f"{start:%Y-%m}", pnl, count) for start, pnl, count in months],
+    )

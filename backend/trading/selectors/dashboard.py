@@ -1,30 +1,29 @@
-"""What the first page of a client shows."""
+"""Reads for the first page of a client: agents, candle chart, heatmap."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
-from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, QuerySet, Subquery, Sum
+from django.db.models import DateTimeField, Exists, ExpressionWrapper, OuterRef, Subquery, Sum
 
 from engine.candles import INTERVALS, interval_length
 from market.models import Candle, Symbol
 from market.selectors import latest_candles
 from trading.models import Account, AgentState, AgentType, Trade
-from trading.selectors.trades import trades_of
+from trading.selectors.portfolio import trades_of
 
 TIMEFRAMES = ("15m", "1h", "4h", "1d")
 DAY = timedelta(days=1)
 MOST_CANDLES = 20_000
 MOST_TRADES = 500
-PRICE_DIGITS, PERCENT_DIGITS = 10, 4  # hides what binary fractions add to a difference
-MERGED = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
+PRICE_DIGITS, PERCENT_DIGITS = 10, 4  # hides the rounding error of a float difference
+AGGREGATION = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
-    """A followed symbol at its newest stored candle against the price of a day before; None where it is not known."""
+class HeatmapTile:
+    """A followed symbol: its newest stored close and the close of a day before; None where there is none."""
 
     symbol: str
     price: float | None
@@ -50,8 +49,8 @@ def agent_statuses(account: Account) -> dict[str, str]:
     return {agent: found.get(agent, str(AgentState.Status.STOPPED)) for agent, _ in AgentType.choices}
 
 
-def heatmap(account: Account) -> list[Tile]:
-    """One statement, whatever the account follows; each symbol is compared with itself a day before."""
+def heatmap(account: Account) -> list[HeatmapTile]:
+    """One statement for all followed symbols."""
     interval = account.settings.interval
     length = interval_length(interval)
     series = Candle.objects.filter(symbol=OuterRef("pk"), interval=interval)
@@ -61,20 +60,21 @@ def heatmap(account: Account) -> list[Tile]:
         Symbol.objects.filter(follows__account=account.pk)
         .annotate(opened=Subquery(series.order_by("-open_time").values("open_time")[:1]))
         .annotate(price=Subquery(series.filter(open_time=OuterRef("opened")).values("close")[:1]))
-        .annotate(before=Subquery(_newest(series.filter(open_time__lte=day_before)).values("close")[:1]))
+        .annotate(before=Subquery(series.filter(open_time__lte=day_before).order_by("-open_time").values("close")[:1]))
         .annotate(traded=Subquery(volumes.values("symbol").annotate(sum=Sum("volume")).values("sum")))
         .order_by("symbol")
     )
     rows = symbols.values_list("symbol", "price", "before", "traded", "opened")
     return [
-        Tile(name, price, before, volume, opened and opened + length) for name, price, before, volume, opened in rows
+        HeatmapTile(name, price, before, volume, opened and opened + length)
+        for name, price, before, volume, opened in rows
     ]
 
 
 def chart(symbol: Symbol, timeframe: str, count: int) -> list[dict[str, Any]]:
-    """The last candles, oldest first, put together from shorter ones where none of this length are stored.
+    """The last candles, oldest first, resampled from shorter ones where none of this length are stored.
 
-    The last of those may be still open: it holds what is known so far.
+    The last resampled candle may be incomplete.
     """
     stored = _stored_interval(symbol, timeframe)
     if stored is None:
@@ -82,7 +82,7 @@ def chart(symbol: Symbol, timeframe: str, count: int) -> list[dict[str, Any]]:
     ratio = int(INTERVALS[timeframe] / INTERVALS[stored])
     candles = latest_candles(symbol, stored, min(count * ratio, MOST_CANDLES))
     if ratio > 1:
-        candles = _merged(candles, timeframe)
+        candles = _resampled(candles, timeframe)
     rows: list[dict[Any, Any]] = candles.iloc[-count:].reset_index(names="timestamp").to_dict("records")
     return [{**row, "timestamp": row["timestamp"].to_pydatetime(), "price": row["close"]} for row in rows]
 
@@ -92,8 +92,8 @@ def newest_close(symbol: Symbol, interval: str) -> float | None:
     return candles.values_list("close", flat=True).first()
 
 
-def trades_since(account: Account, symbol: Symbol, start: datetime) -> "Sequence[Trade]":
-    """Of one symbol, oldest first; the newest where there are too many."""
+def trades_since(account: Account, symbol: Symbol, start: datetime) -> list[Trade]:
+    """Trades of one symbol, oldest first; the newest MOST_TRADES of them."""
     trades = trades_of(account).filter(symbol=symbol, timestamp__gte=start)
     return list(trades[:MOST_TRADES])[::-1]
 
@@ -108,12 +108,8 @@ def _stored_interval(symbol: Symbol, timeframe: str) -> str | None:
     return next((name for name in reversed(fitting) if found[f"has_{name}"]), None)
 
 
-def _merged(candles: pd.DataFrame, timeframe: str) -> pd.DataFrame:
+def _resampled(candles: pd.DataFrame, timeframe: str) -> pd.DataFrame:
     bins = candles.resample(pd.Timedelta(INTERVALS[timeframe]), origin="epoch")
-    merged = bins.agg(MERGED).dropna()
-    # The first may have begun before what was read.
-    return merged if len(merged) < 2 or merged.index[0] == candles.index[0] else merged.iloc[1:]
-
-
-def _newest(candles: "QuerySet[Candle]") -> "QuerySet[Candle]":
-    return candles.order_by(F("open_time").desc())
+    resampled = bins.agg(AGGREGATION).dropna()
+    # The first may lack candles that were not read.
+    return resampled if len(resampled) < 2 or resampled.index[0] == candles.index[0] else resampled.iloc[1:]

@@ -1,5 +1,6 @@
-"""The course of an account's equity: every stored point of it, or as many as a chart or a ratio needs."""
+"""The equity curve of an account: all of its stored points, or as many as a chart or a ratio needs."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,8 +18,8 @@ CHART_POINTS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """Moments in order with the balance and the equity at each; `points` are the rows that they were taken from."""
+class EquityCurve:
+    """Balance and equity at each time, in order; `points` are the rows from which they were taken."""
 
     points: "QuerySet[EquityPoint]"
     times: list[datetime]
@@ -37,7 +38,7 @@ class Course:
         return rows[::-1][::stride][::-1]
 
     def drawdown(self, initial: Decimal | None) -> tuple[float, float] | None:
-        """In money and in percent, None without a point; `initial` is where the account stood before the first one."""
+        """In money and in percent, None without a point; `initial` is the equity before the first point."""
         if not self.times:
             return None
         if self.stride > 1:
@@ -50,14 +51,14 @@ def equity_points(account: Account) -> "QuerySet[EquityPoint]":
     return EquityPoint.objects.filter(account=account.pk).order_by("time")
 
 
-def course_of(points: "QuerySet[EquityPoint]") -> Course:
-    """All points where there are at most MOST_POINTS, or evenly strided ones, which the database picks."""
+def equity_curve(points: "QuerySet[EquityPoint]") -> EquityCurve:
+    """All points up to MOST_POINTS, beyond that evenly strided ones, which the database selects."""
     count = points.count()
     stride = _stride(count, MOST_POINTS)
     rows = points if stride == 1 else _strided(points, count, stride)
     columns = zip(*rows.values_list("time", "balance", "equity"), strict=True)
     times, balance, equity = [list(column) for column in columns] or ([], [], [])
-    return Course(points, times, balance, equity, stride)
+    return EquityCurve(points, times, balance, equity, stride)
 
 
 def _strided(points: "QuerySet[EquityPoint]", count: int, stride: int) -> "QuerySet[EquityPoint]":
@@ -67,10 +68,10 @@ def _strided(points: "QuerySet[EquityPoint]", count: int, stride: int) -> "Query
 
 
 def _drawdown(points: "QuerySet[EquityPoint]", initial: Decimal | None) -> tuple[float, float]:
-    """What `engine.metrics.max_drawdown` says, of all points, where there are too many to fetch."""
-    # In floats, as where all are fetched: the database compares them several times as fast as its decimals.
+    """`engine.metrics.max_drawdown` over all points, computed by the database where they are too many to fetch."""
+    # Floats, as in the engine: the database compares them several times as fast as its decimals.
     equity = Cast("equity", FloatField())
-    peak = Window(Max(equity), order_by="time", frame=RowRange(end=0))
+    peak: Window | Greatest = Window(Max(equity), order_by="time", frame=RowRange(end=0))
     if initial is not None:
         peak = Greatest(peak, Value(float(initial)), output_field=FloatField())
     fall = points.annotate(peak=peak).annotate(fall=F("peak") - equity)
@@ -79,37 +80,37 @@ def _drawdown(points: "QuerySet[EquityPoint]", initial: Decimal | None) -> tuple
     return found["money"], found["percent"]
 
 
-def sharpe_ratio(course: Course) -> float | None:
+def sharpe_ratio(curve: EquityCurve) -> float | None:
     """Annualised; None where it is not defined."""
-    if not course.times:
+    if not curve.times:
         return None
-    equity = np.array(course.equity, dtype=np.float64)
-    return metrics(equity, np.zeros_like(equity), [], course.elapsed).sharpe
+    equity = np.array(curve.equity, dtype=np.float64)
+    return metrics(equity, np.zeros_like(equity), [], curve.elapsed).sharpe
 
 
-def ratios(account: Account, course: Course) -> Metrics | None:
-    """The figures of the equity; None while there is no point. Trades are counted by the database instead."""
-    if not course.times:
+def ratios(account: Account, curve: EquityCurve) -> Metrics | None:
+    """Ratios of the equity alone, without trades; None without a point."""
+    if not curve.times:
         return None
-    equity = np.array(course.equity, dtype=np.float64)
-    return metrics(equity, _exposed(account, course.times), [], course.elapsed)
+    equity = np.array(curve.equity, dtype=np.float64)
+    return metrics(equity, _exposed(account, curve.times), [], curve.elapsed)
 
 
 def _exposed(account: Account, times: list[datetime]) -> Array:
-    """How many positions were open at each moment.
+    """The number of positions open at each time.
 
-    A fill stands at the open of its candle, which is the close of the one before, where it had not happened yet.
+    A fill is dated to the open of its candle, which is the close of the candle before, when it had not happened yet.
     """
     positions = Position.objects.filter(account=account.pk)
     opened = positions.order_by("opened_at").values_list("opened_at", flat=True)
     closed = positions.filter(closed_at__isnull=False).order_by("closed_at").values_list("closed_at", flat=True)
     moments = _stamps(times)
-    before = [np.searchsorted(_stamps(list(column)), moments, side="left") for column in (opened, closed)]
+    before = [np.searchsorted(_stamps(column), moments) for column in (opened, closed)]
     return np.subtract(*before).astype(np.float64)
 
 
-def _stamps(times: list[datetime]) -> Array:
-    return np.array([time.timestamp() for time in times], dtype=np.float64)
+def _stamps(times: Iterable[datetime | None]) -> Array:
+    return np.array([time.timestamp() for time in times if time], dtype=np.float64)
 
 
 def _stride(count: int, most: int) -> int:

@@ -1,4 +1,4 @@
-"""The messages that a user may read."""
+"""The messages a user may read."""
 
 from dataclasses import dataclass
 
@@ -10,20 +10,20 @@ from trading.selectors.symbols import followed_symbols
 
 @dataclass(frozen=True)
 class OwnMessages:
-    """What an account was told, and what all are told about the symbols that it follows."""
+    """The account's own messages, and the shared snapshots of its followed symbols."""
 
-    told: Q
+    own: Q
     shared: Q
 
     def newest_first(self) -> "QuerySet[Message]":
-        return Message.objects.filter(self.told | self.shared).order_by("-pk")
+        return Message.objects.filter(self.own | self.shared).order_by("-pk")
 
     def parts(self) -> "tuple[QuerySet[Message], QuerySet[Message]]":
-        """The same in two, each of which can be counted on an index alone."""
-        return Message.objects.filter(self.told), Message.objects.filter(self.shared)
+        """The same as two disjoint queries, each with an index-only count."""
+        return Message.objects.filter(self.own), Message.objects.filter(self.shared)
 
 
 def own_messages(account: Account) -> OwnMessages:
-    # The ids and no join: the database can then choose between the newest of all messages and those of each part.
+    # Ids instead of a join: the database can then choose between the index of all messages and that of each part.
     symbols = list(followed_symbols(account).values_list("pk", flat=True))
     return OwnMessages(Q(account=account), Q(account=None, symbol__in=symbols))

@@ -1,4 +1,4 @@
-"""The models of what an account follows, and what became of all of them."""
+"""Reads of model versions, trainings and promotions."""
 
 import uuid
 from collections import defaultdict
@@ -19,7 +19,7 @@ def model_versions(account: Account) -> "QuerySet[ModelVersion]":
 
 
 def training_task(account: Account, task_id: str) -> TrainingTask:
-    """What the user of an account asked for. Raises Http404."""
+    """A training requested by the account's user. Raises Http404."""
     try:
         asked = TrainingTask.objects.filter(user=account.user_id, task_id=uuid.UUID(task_id))
     except ValueError:
@@ -31,7 +31,7 @@ def training_task(account: Account, task_id: str) -> TrainingTask:
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """What became of the models of one name in a market. `decisions` counts those by each version, by content hash."""
+    """All versions of one model name in a market. `decisions`: the number of decisions by content hash."""
 
     symbol: str
     interval: str
@@ -50,7 +50,7 @@ class Learning:
 
 
 def learning_of(symbol: str | None = None) -> list[Learning]:
-    """Every name in every market that a model was trained for, or in those of one symbol; newest version first."""
+    """One entry for each market and model name, of all symbols or of one; newest version first."""
     chosen = {} if symbol is None else {"symbol__symbol": symbol}
     versions = ModelVersion.objects.filter(**chosen).select_related("symbol").order_by("-pk")
     changes = list(Promotion.objects.filter(**chosen).select_related("version", "replaced").order_by("-pk"))

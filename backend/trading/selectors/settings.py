@@ -1,4 +1,4 @@
-"""The settings of an account, by the names that the API gives them."""
+"""The settings of an account under their API names."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from django.conf import settings as platform
 
 from trading.models import TradingSettings
 
-# Name in the API -> column. What is no column of its own stands in `shown_settings`.
+# API name -> column of the same value; `settings_of` adds the others.
 COLUMNS = {
     "speed": "replay_seconds",
     "timeframe": "interval",
@@ -28,11 +28,11 @@ COLUMNS = {
     "ruleBasedFallback": "rule_based_fallback",
 }
 
-# What the platform does whatever is asked: nothing is bought on credit, and sources are tried in one fixed order.
+# Constants of the platform: no leverage, and one fixed order of sources.
 FIXED = {"maxLeverage": 1, "dataProvider": "auto"}
 
 
-def shown_settings(account_id: int) -> dict[str, Any]:
+def settings_of(account_id: int) -> dict[str, Any]:
     row = TradingSettings.objects.select_related("account", "symbol").get(account=account_id)
     return {
         "status": row.status,

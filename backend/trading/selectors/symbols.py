@@ -1,4 +1,4 @@
-"""The symbols that an account follows."""
+"""The symbols an account follows."""
 
 from django.conf import settings
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -9,7 +9,7 @@ from trading.models import Account, Follow
 
 
 def follows(account: Account) -> "QuerySet[Follow]":
-    """What the account follows, with `source`: where its newest candle came from, None while it has none."""
+    """The followed symbols, with `source`: the source of the newest candle, None without one."""
     newest = Candle.objects.filter(symbol=OuterRef("symbol"), interval=account.settings.interval).order_by("-open_time")
     followed = Follow.objects.filter(account=account).select_related("symbol")
     return followed.annotate(source=Subquery(newest.values("source")[:1])).order_by("symbol__symbol")
@@ -20,14 +20,14 @@ def followed_symbols(account: Account) -> "QuerySet[Symbol]":
 
 
 def followed_symbol(account: Account, **lookup: object) -> Symbol:
-    """Raises Http404 for a symbol that is unknown or not followed: it is all one to the user."""
+    """Raises Http404 for a symbol that is unknown or not followed."""
     symbol = followed_symbols(account).filter(**lookup).first()
     if symbol is None:
         raise Http404("not followed")
     return symbol
 
 
-def meant_symbol(account: Account, name: str | None) -> Symbol:
-    """The followed symbol of that name; without a name the one of the settings, or else the platform's default."""
+def symbol_or_default(account: Account, name: str | None) -> Symbol:
+    """The followed symbol of that name; without a name that of the settings, or the platform's default."""
     chosen = name.strip().upper() if name else account.settings.symbol or settings.DEFAULT_SYMBOL
     return followed_symbol(account, symbol=str(chosen))

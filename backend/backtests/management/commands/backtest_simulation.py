@@ -14,8 +14,7 @@ from django.core.checks import Tags
 from django.core.management import BaseCommand, CommandError
 from django.core.management.base import CommandParser
 
-from accounts.models import User
-from accounts.selectors import user_by_email
+from accounts.models import User, user_by_email
 from backtests import services
 from backtests.document import Document
 from backtests.models import BacktestRun

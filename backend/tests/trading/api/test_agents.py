@@ -238,7 +238,7 @@ def test_details_cost_the_same_however_much_there_is(client, user, played, djang
     for turns in (2, 8):
         played.turn(turns)
         with django_assert_num_queries(18):
-            client.get(AGENTS + "detail/")
+            assert len(body(client.get(AGENTS + "detail/"))) == 3
 
 
 def test_two_clients_of_one_user_see_the_same(client, user, played):

@@ -132,10 +132,10 @@ def test_latest_has_the_newest_of_each_and_names_what_is_missing(client, bitcoin
 
 
 def test_latest_costs_the_same_however_many_there_are(client, user, django_assert_num_queries):
-    for name in ("BTCUSDT", "ETHUSDT", "AAPL"):
+    for count, name in enumerate(("BTCUSDT", "ETHUSDT", "AAPL"), start=1):
         store_candles(Symbol.objects.get(symbol=name), "1h", random_candles(3), "csv")
         with django_assert_num_queries(5):
-            client.get(DATA + "latest/")
+            assert len(body(client.get(DATA + "latest/"))["data"]) == count
 
 
 def test_a_chart_is_oldest_first(client, bitcoin):
