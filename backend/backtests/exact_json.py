@@ -13,6 +13,11 @@ def exact_json(value: Any) -> str:
     return _encoder.encode(value).decode()
 
 
+def raw_json(text: str) -> msgspec.Raw:
+    """Text that is JSON already, to be stored or embedded as it is."""
+    return msgspec.Raw(text.encode())
+
+
 class ExactEncoder(json.JSONEncoder):
     """For Django's JSONField."""
 

@@ -1,6 +1,5 @@
 """A run on a terminal, or in a file that a terminal's output was sent to."""
 
-from decimal import Decimal
 from typing import Any, TextIO
 
 from rich.box import SIMPLE_HEAD
@@ -9,6 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from backtests.document import Document
+from backtests.runner import Result
+from backtests.trades import TRADE_COLUMNS, trade_columns
 from backtests.wording import MODELS, assumptions, figures, money, percent, period, refusal, share
 
 PIPED_WIDTH = 110
@@ -24,8 +25,10 @@ def show(document: Document, notes: list[str], stream: TextIO) -> None:
     console.print(Text(f"{period(result)}, {found['candles']:,} candles"))
     console.print(_results(found))
     console.print(_decisions(found))
-    if document.trades:
-        console.print(_trades(document.trades))
+    if not result.is_alone:
+        console.print(_instruments(found["instruments"]))
+    if len(result.fills):
+        console.print(_trades(result))
     for sentence in assumptions(result):
         console.print(Text(f"- {sentence}"))
     for note in notes:
@@ -58,18 +61,30 @@ def _decisions(found: dict[str, Any]) -> Table:
     return table
 
 
-def _trades(trades: list[dict[str, Any]]) -> Table:
-    shown = trades[-LAST_TRADES:]
-    title = "Trades" if len(shown) == len(trades) else f"The last {len(shown)} of {len(trades):,} trades"
-    table = Table(*shown[0], box=SIMPLE_HEAD, title=title, title_justify="left")
-    for name, column in zip(shown[0], table.columns, strict=True):
-        column.justify = "left" if name in ("time", "action", "reason") else "right"
-    for trade in shown:
-        table.add_row(*(_cell(value) for value in trade.values()))
+def _instruments(found: list[dict[str, Any]]) -> Table:
+    names = ("Instrument", "Candles", "Trades", "Realised profit", "Commission", "In the market", "Buy and hold")
+    table = Table(*names, box=SIMPLE_HEAD)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for one in found:
+        table.add_row(
+            one["symbol"],
+            f"{one['candles']:,}",
+            f"{one['trades']:,}",
+            money(one["realised_profit"]),
+            money(one["commission"]),
+            percent(one["exposure_percent"]),
+            percent(one["buy_and_hold_return_percent"]),
+        )
     return table
 
 
-def _cell(value: Decimal | str | None) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else f"{value:f}"
+def _trades(result: Result) -> Table:
+    shown, count = trade_columns(result, result.fills[-LAST_TRADES:]), len(result.fills)
+    title = "Trades" if count <= LAST_TRADES else f"The last {LAST_TRADES} of {count:,} trades"
+    table = Table(*TRADE_COLUMNS, box=SIMPLE_HEAD, title=title, title_justify="left")
+    for name, column in zip(TRADE_COLUMNS, table.columns, strict=True):
+        column.justify = "left" if name in ("time", "symbol", "action", "reason") else "right"
+    for row in zip(*shown.values(), strict=True):
+        table.add_row(*row)
+    return table

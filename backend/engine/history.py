@@ -11,6 +11,7 @@ digit. Arrays of all instruments lie end to end; a candle is named by its row in
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -209,6 +210,12 @@ class Series:
     confidence: Array
     noise: Array
 
+    def close_times(self) -> npt.NDArray[np.int64]:
+        """When each candle is over (n,): at the latest when the next one opens, as in `interleave`."""
+        closes = self.times + self.length
+        np.minimum(closes[:-1], self.times[1:], out=closes[:-1])
+        return closes
+
 
 @dataclass(frozen=True, eq=False)
 class Played:
@@ -266,14 +273,20 @@ def simulate(
 
 
 def _columns(series: Sequence[Series], rows: int) -> Columns:
-    if len(series) == 1:
-        (one,) = series
-        columns = (one.times, one.open, one.high, one.low, one.close, one.actions, one.confidence, one.noise)
-    else:
-        names = ("times", "open", "high", "low", "close", "actions", "confidence", "noise")
-        columns = tuple(np.concatenate([getattr(one, name) for one in series]) for name in names)
+    columns = (_end_to_end([getattr(one, name) for one in series]) for name in Columns._fields[1:])
     instruments = np.repeat(np.arange(len(series), dtype=np.int32), [len(one.times) for one in series])
     return Columns(instruments, *columns)
+
+
+def _end_to_end(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """One array of several, and no copy of those that are the parts of one already."""
+    whole = arrays[0].base
+    if len(arrays) == 1:
+        return arrays[0]
+    if whole is None or any(array.base is not whole for array in arrays):
+        return np.concatenate(arrays)
+    follows = all(before.ctypes.data + before.nbytes == after.ctypes.data for before, after in pairwise(arrays))
+    return whole if follows and whole.size == sum(array.size for array in arrays) else np.concatenate(arrays)
 
 
 def _limited(series: Sequence[Series], columns: Columns) -> list[Terms] | None:

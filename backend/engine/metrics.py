@@ -6,11 +6,12 @@ from datetime import timedelta
 from decimal import Decimal
 from math import exp, isfinite, sqrt
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from engine.indicators import Array
-from engine.orders import ZERO
+from engine.orders import CENT, Array, Ticks
 
 _NORMAL = NormalDist()
 _YEAR = timedelta(days=365.25)
@@ -43,19 +44,27 @@ class Metrics:
     gross_loss: Decimal
 
 
-def metrics(equity: Array, exposed: Array, profits: Sequence[Decimal], elapsed: timedelta) -> Metrics:
-    """Figures for the equity (n,) at each close, what of it was invested (n,), and the net profit of each closed trade.
+def metrics(
+    equity: Array,
+    exposed: npt.NDArray[Any],
+    profits: Ticks | Sequence[int],
+    elapsed: timedelta,
+    money_step: Decimal = CENT,
+) -> Metrics:
+    """Figures for the equity (n,) at each close, what of it was invested (n,), and the net profits of closed trades.
 
-    `elapsed` is the time from the first to the last close. The first value of the equity is the starting capital.
+    Profits are whole money steps. `elapsed` is the time from the first to the last close. The first value of the equity
+    is the starting capital.
     """
     if equity.size == 0:
         raise ValueError("metrics need at least one value of equity")
     returns = candle_returns(equity)
     per_year = returns.size / (elapsed / _YEAR) if elapsed > timedelta(0) else 0.0
     drawdown, drawdown_percent = max_drawdown(equity)
-    wins = [profit for profit in profits if profit > 0]
-    losses = [-profit for profit in profits if profit < 0]
-    gross_profit, gross_loss = sum(wins, ZERO), sum(losses, ZERO)
+    gains = np.asarray(profits)
+    wins, losses = gains[gains > 0], -gains[gains < 0]
+    # Python's integers do not overflow.
+    gross_profit, gross_loss = sum(wins.tolist()) * money_step, sum(losses.tolist()) * money_step
     return Metrics(
         return_percent=100.0 * (float(equity[-1]) / float(equity[0]) - 1.0),
         sharpe=_scaled(sharpe_ratio(returns), per_year),
@@ -64,13 +73,13 @@ def metrics(equity: Array, exposed: Array, profits: Sequence[Decimal], elapsed: 
         max_drawdown=drawdown,
         max_drawdown_percent=drawdown_percent,
         exposure_percent=100.0 * float(np.count_nonzero(exposed)) / equity.size,
-        closed_trades=len(profits),
+        closed_trades=len(gains),
         winning_trades=len(wins),
         losing_trades=len(losses),
-        win_rate_percent=100.0 * len(wins) / len(profits) if profits else None,
+        win_rate_percent=100.0 * len(wins) / len(gains) if len(gains) else None,
         profit_factor=float(gross_profit / gross_loss) if gross_loss else None,
-        average_win=gross_profit / len(wins) if wins else None,
-        average_loss=gross_loss / len(losses) if losses else None,
+        average_win=gross_profit / len(wins) if len(wins) else None,
+        average_loss=gross_loss / len(losses) if len(losses) else None,
         gross_profit=gross_profit,
         gross_loss=gross_loss,
     )
