@@ -8,7 +8,9 @@ change of any of them compiles anew. It begins with a hash of the rest, because 
 import ctypes
 import os
 import platform
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -55,9 +57,11 @@ def _machine(prices: str) -> Machine:
     path = _path(prices)
     code = _read(path)
     if code is None:
+        sys.stderr.write("compiling the loops for long histories, once on this machine\n")
         code = _compiled(prices)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, code)
+        # Where nothing can be written, the next process compiles again.
+        with suppress(OSError):
+            _write(path, code)
     addresses = [_address(*part) for part in code]
     native_interleave = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 6, *[ctypes.c_int64] * 2)(addresses[0])
     native_play = ctypes.CFUNCTYPE(None, *_PLAY_ARGUMENTS)(addresses[1])
@@ -130,6 +134,7 @@ def _write(path: Path, code: Code) -> None:
     """Lines of name and length, an empty line, and the object files; all of it after a hash of it."""
     head = "".join(f"{name} {len(part)}\n" for name, part in code) + "\n"
     content = head.encode() + b"".join(part for _, part in code)
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
     part.write_bytes(sha256(content).digest() + content)
     part.replace(path)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from backtests.runner import Result, Tested
+from backtests.runner import Result, Tested, moments
 from backtests.trades import open_times, trade_columns
 from engine.history import ROW
 from engine.orders import NO_DECISION, OUTCOMES, Action
@@ -19,8 +19,8 @@ def lines(result: Result) -> Iterator[str]:
     owners = np.repeat(range(len(result.instruments)), [len(one.series.times) for one in result.instruments])
     # Candles that close at one moment come in the order of the instruments.
     order = np.argsort(closes, kind="stable")
-    moments = np.searchsorted(result.closes, closes[order])
-    for row, owner, moment in zip(order.tolist(), owners[order].tolist(), moments.tolist(), strict=True):
+    points = np.searchsorted(moments([one.series for one in result.instruments])[0], closes[order])
+    for row, owner, point in zip(order.tolist(), owners[order].tolist(), points.tolist(), strict=True):
         one = result.instruments[owner]
         at = row - one.first
         (time,) = open_times(one.series.times[at : at + 1])
@@ -29,7 +29,7 @@ def lines(result: Result) -> Iterator[str]:
         traded = ", ".join(happened.get(row, ())) or NOTHING
         yield (
             f"{time}  {name}close {close:<12g}  {_decision(one, at):<34}  {traded:<44}  "
-            f"equity {result.equity.at(moment):,}"
+            f"equity {result.equity.at(point):,}"
         )
 
 

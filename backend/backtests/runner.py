@@ -1,7 +1,7 @@
 """A run: candles in, a result out. No database, no clock and no output; progress goes to a callback."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial, reduce
 from itertools import starmap
@@ -104,7 +104,7 @@ class Result:
     """A finished run. `fills` are those of `engine.history.Played`, of all instruments in the order of events.
 
     The curves have one value for each moment at which a candle closes. `times` (m,) name a moment by the open time of
-    its candle (of several instruments, of the last that closes then), `closes` (m,) are the moments themselves.
+    its candle (of several instruments, of the last that closes then).
     """
 
     options: Options
@@ -113,7 +113,6 @@ class Result:
     fills: Ticks
     outcomes: npt.NDArray[np.int8]
     times: npt.NDArray[np.int64]
-    closes: npt.NDArray[np.int64]
     equity: Curve
     buy_and_hold: Curve
     metrics: Metrics
@@ -144,16 +143,17 @@ def run(
     machine = machine_for(sum(len(one.times) for one in series), np.result_type(*(one.high for one in series)))
     played = simulate(series, cash, compiled=machine)
 
-    closes, rows = _moments(series)
+    # What only `simulate` reads is as large as the candles.
+    series = [replace(one, noise=one.noise[:0].copy()) for one in series]
+    closes, rows = moments(series)
     times = _whole([one.times for one in series])[rows]
     equity = Curve(played.equity[rows], instruments[0].money_step)
     exposed = played.positions[rows]
     outcomes, fills, account, holdings = played.outcomes, played.fills, played.account, played.holdings
     starts = played.starts
-    # What only `simulate` needs is as large as the candles.
     del played
-
     kept, kept_percents = buy_and_hold(series, closes, cash)
+    del closes
     tested = []
     for k, one in enumerate(prepared):
         first, end = int(starts[k]), int(starts[k + 1])
@@ -182,7 +182,6 @@ def run(
         fills=fills,
         outcomes=outcomes,
         times=times,
-        closes=closes,
         equity=equity,
         buy_and_hold=Curve(kept, equity.step),
         metrics=metrics(equity.floats(), exposed, sales[:, PROFIT], elapsed, equity.step),
@@ -261,7 +260,7 @@ def _whole(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
-def _moments(series: Sequence[Series]) -> tuple[npt.NDArray[np.int64], "npt.NDArray[np.int64] | slice"]:
+def moments(series: Sequence[Series]) -> tuple[npt.NDArray[np.int64], "npt.NDArray[np.int64] | slice"]:
     """The moments (m,) at which candles close, and the row of the last candle that closes at each."""
     if len(series) == 1:
         return series[0].close_times(), slice(None)

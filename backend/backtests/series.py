@@ -87,7 +87,9 @@ def _common_start(options: Options, now: datetime) -> datetime:
     if options.end is not None:
         last = min(last, _stamp(options.end))
     if first >= last:
-        covered = ", ".join(f"{name} {_spell_time(begin)} to {_spell_time(end)}" for name, (begin, end) in spans.items())
+        covered = ", ".join(
+            f"{name} {_spell_time(begin)} to {_spell_time(end)}" for name, (begin, end) in spans.items()
+        )
         raise OptionsError(f"the symbols have no time in common to train on, a start date is needed: {covered}")
     return _moment((first + (last - first) / HISTORY_SHARE).ceil("s"))
 

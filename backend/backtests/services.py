@@ -4,8 +4,11 @@ A run is made with `new_run`, saved or not, and ended once by `finish`, `fail` o
 the end, so that bad input leaves no row.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
+from django.db import connection
 from django.utils import timezone
 
 from accounts.models import User
@@ -67,7 +70,18 @@ def finish(row: BacktestRun, document: Document) -> BacktestRun:
     row.summary = {name: value for name, value in document.summary.items() if name != "metrics"}
     row.trades, row.equity = raw_json(document.trades_text), document.thinned_equity()
     row.progress = 100
-    return _end(row, Status.DONE)
+    with _without_query_log():
+        return _end(row, Status.DONE)
+
+
+@contextmanager
+def _without_query_log() -> Iterator[None]:
+    """DEBUG logs statements with their parameters, which copies the trades several times."""
+    connection.make_debug_cursor = connection.make_cursor
+    try:
+        yield
+    finally:
+        del connection.make_debug_cursor
 
 
 def fail(row: BacktestRun, error: str) -> BacktestRun:

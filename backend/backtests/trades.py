@@ -16,6 +16,7 @@ TRADE_COLUMNS = ("time", "symbol", "action", "price", "quantity", "commission", 
 
 Columns = dict[str, list[str]]
 
+_BLOCK = 4096
 _JSON_ROW = (
     '{"time":"%s","symbol":"%s","action":"%s","price":%s,"quantity":%s,"commission":%s,"slippage":%s,"pnl":%s,'
     '"reason":"%s"}'
@@ -39,9 +40,12 @@ def trade_columns(result: Result, fills: Ticks) -> Columns:
 
 def trades_json(result: Result) -> str:
     """All trades as a JSON list of objects."""
-    columns = trade_columns(result, result.fills)
-    columns["pnl"] = [text or "null" for text in columns["pnl"]]
-    return f"[{','.join([_JSON_ROW % row for row in zip(*columns.values(), strict=True)])}]"
+    rows: list[str] = []
+    for first in range(0, len(result.fills), _BLOCK):
+        columns = trade_columns(result, result.fills[first : first + _BLOCK])
+        columns["pnl"] = [text or "null" for text in columns["pnl"]]
+        rows += [_JSON_ROW % row for row in zip(*columns.values(), strict=True)]
+    return f"[{','.join(rows)}]"
 
 
 def steps_text(counts: Iterable[int], step: Decimal) -> list[str]:

@@ -150,7 +150,7 @@ def _span(result: Result, one: Tested) -> Iterator[str]:
     first, last = one.series.times[0], one.series.times[-1]
     if first > result.times[0]:
         yield f"its candles begin at {spell(moment(first))}, after the others"
-    if one.series.close_times()[-1] < result.closes[-1]:
+    if last < max(other.series.times[-1] for other in result.instruments):
         lots = one.instrument.quantity(one.holding.lots)
         kept = f"; its position of {lots:f} stays open, valued at its last close" if lots else ""
         yield f"its candles end at {spell(moment(last))}, before the others{kept}"
