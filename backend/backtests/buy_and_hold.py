@@ -1,6 +1,7 @@
 """The comparison that costs no thought: everything bought at the first open after the start, and kept."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +45,9 @@ def kept(series: Series, cash: int) -> Ticks:
         if lots > 0 and tick * lots * t.unit_n >= t.least_steps * t.unit_d:
             account, held, _ = buy(account, held, lots, tick, t)
     fits = int(series.close.max()) * held.lots * t.unit_n < LARGEST_INT64 and account.cash < LARGEST_INT64
-    values: Ticks = account.cash + amount_received(series.close.astype(np.int64 if fits else object), held.lots, t)
+    # The rule of one price, applied to all of them.
+    prices: Any = series.close.astype(np.int64 if fits else object)
+    values = np.asarray(account.cash + amount_received(prices, held.lots, t))
     values[:1] = cash
     return values
 

@@ -173,7 +173,7 @@ def _compiled(prices: str) -> Code:
     record = types.CPointer(numba.from_dtype(TERMS))
 
     @numba.cfunc(types.int64(i64, i64, i64, i8, i64, i32, size, size), error_model="numpy")
-    def interleaved(starts, times, lengths, actions, rows, steps, n, count):  # type: ignore[no-untyped-def]
+    def interleaved(starts, times, lengths, actions, rows, steps, n, count):
         return interleave(
             carray(starts, count + 1), carray(times, n), carray(lengths, count), carray(actions, n),
             carray(rows, count), carray(steps, 3 * n),
@@ -186,7 +186,7 @@ def _compiled(prices: str) -> Code:
         ),
         error_model="numpy",
     )  # fmt: skip
-    def played(  # type: ignore[no-untyped-def]
+    def played(
         steps, n_steps, first, instruments, times, open_, high, low, close, actions, confidence, noise, starts, lengths,
         terms, account, holdings, pending, equity, positions, outcomes, fills, capacity, filled, n, count, result,
     ):  # fmt: skip
@@ -203,4 +203,5 @@ def _compiled(prices: str) -> Code:
         said = carray(result, 3)
         said[0], said[1], said[2] = found
 
-    return [(loop._wrapper_name, loop._library._get_compiled_object()) for loop in (interleaved, played)]
+    loops: tuple[Any, ...] = (interleaved, played)
+    return [(loop._wrapper_name, loop._library._get_compiled_object()) for loop in loops]

@@ -85,7 +85,7 @@ class Document:
             rows = slice(first, first + _BLOCK)
             values = steps_text(equity.counts[rows].tolist(), equity.step)
             points = zip(open_times(times[rows]), values, strict=True)
-            yield ("" if first == 0 else ",") + ",".join(['["%s",%s]' % point for point in points])
+            yield ("" if first == 0 else ",") + ",".join([f'["{time}",{value}]' for time, value in points])
         yield "]}\n"
 
 
@@ -127,7 +127,7 @@ def instrument_facts(result: Result, one: Tested) -> dict[str, Any]:
 
 def _decisions(actions: list[npt.NDArray[np.int8]]) -> dict[str, int]:
     # NO_DECISION is -1, the action before SELL.
-    counts = sum(np.bincount(part + 1, minlength=1 + len(Action)) for part in actions)
+    counts = np.sum([np.bincount(part + 1, minlength=1 + len(Action)) for part in actions], axis=0)
     return {action.name: int(counts[1 + action]) for action in reversed(Action)}
 
 

@@ -121,17 +121,18 @@ class Options:
             _fraction(name, getattr(self, name))
         if self.take_profit is not None:
             _within("take profit", self.take_profit, Decimal("1e-6"), LARGEST_TAKE_PROFIT)
-        if not (isfinite(self.max_position) and ZERO < self.max_position <= 1):
-            raise OptionsError(f"max position must be above 0 and at most 1, the whole equity, not {self.max_position}")
-        for name in ("max_exposure", "max_daily_loss", "max_drawdown"):
+        self._check_limits()
+        if self.quantity is not None:
+            _within("quantity", self.quantity, SMALLEST_QUANTITY, LARGEST_QUANTITY)
+
+    def _check_limits(self) -> None:
+        for name in ("max_position", "max_exposure", "max_daily_loss", "max_drawdown"):
             value = getattr(self, name)
             if value is not None and not (isfinite(value) and ZERO < value <= 1):
                 raise OptionsError(f"{_words(name)} must be above 0 and at most 1, the whole equity, not {value}")
         for name in ("max_open_positions", "max_entries_per_day"):
             if getattr(self, name) is not None:
                 _within(_words(name), getattr(self, name), 0, LARGEST_COUNT)
-        if self.quantity is not None:
-            _within("quantity", self.quantity, SMALLEST_QUANTITY, LARGEST_QUANTITY)
 
     @property
     def symbols(self) -> tuple[str, ...]:

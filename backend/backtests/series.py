@@ -90,7 +90,7 @@ def _common_start(options: Options, now: datetime) -> datetime:
         covered = ", ".join(
             f"{name} {_spell_time(begin)} to {_spell_time(end)}" for name, (begin, end) in spans.items()
         )
-        raise OptionsError(f"the symbols have no time in common to train on, a start date is needed: {covered}")
+        raise OptionsError(f"without a start date the symbols need time in common: {covered}")
     return _moment((first + (last - first) / HISTORY_SHARE).ceil("s"))
 
 

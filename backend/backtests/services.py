@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from accounts.models import User
 from backtests.document import Document, instrument_facts
-from backtests.models import BacktestRun, Status
 from backtests.exact_json import raw_json
+from backtests.models import BacktestRun, Status
 from backtests.options import InstrumentSource, Options, OptionsError
 from backtests.runner import Progress, Result, run
 from backtests.series import PriceHistory, load

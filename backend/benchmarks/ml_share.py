@@ -74,7 +74,7 @@ def share(model: Model, path: Path) -> None:
         total = perf_counter() - began
     inside = sum(spent)
     print(
-        f"{model.value:18} {len(frame):,} candles, {len(result.trainings)} trainings: {total:.2f} s, "
+        f"{model.value:18} {len(frame):,} candles, {len(result.instruments[0].trainings)} trainings: {total:.2f} s, "
         f"in the libraries {inside:.2f} s = {inside / total:.1%}, Photon's own {total - inside:.2f} s"
     )
 

@@ -95,7 +95,7 @@ def interleave(starts: Any, times: Any, lengths: Any, actions: Any, rows: Any, s
                     rows[k] = -1 - row
 
 
-def _close_time(row: int, end: int, times: Any, length: int) -> int:
+def _close_time(row: int, end: int, times: Any, length: int) -> Any:
     """A candle is over when the next one opens: a daily one is an hour shorter when clocks go forward."""
     if row + 1 < end and times[row + 1] < times[row] + length:
         return times[row + 1]
@@ -212,7 +212,7 @@ class Series:
 
     def close_times(self) -> npt.NDArray[np.int64]:
         """When each candle is over (n,): at the latest when the next one opens, as in `interleave`."""
-        closes = self.times + self.length
+        closes: npt.NDArray[np.int64] = self.times + self.length
         np.minimum(closes[:-1], self.times[1:], out=closes[:-1])
         return closes
 
@@ -280,13 +280,16 @@ def _columns(series: Sequence[Series], rows: int) -> Columns:
 
 def _end_to_end(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """One array of several, and no copy of those that are the parts of one already."""
-    whole = arrays[0].base
+    whole: Any = arrays[0].base
     if len(arrays) == 1:
         return arrays[0]
     if whole is None or any(array.base is not whole for array in arrays):
         return np.concatenate(arrays)
     follows = all(before.ctypes.data + before.nbytes == after.ctypes.data for before, after in pairwise(arrays))
-    return whole if follows and whole.size == sum(array.size for array in arrays) else np.concatenate(arrays)
+    if not follows or whole.size != sum(array.size for array in arrays):
+        return np.concatenate(arrays)
+    parts: npt.NDArray[Any] = whole
+    return parts
 
 
 def _limited(series: Sequence[Series], columns: Columns) -> list[Terms] | None:
