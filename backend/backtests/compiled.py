@@ -141,10 +141,10 @@ def _write(path: Path, code: Code) -> None:
 
 
 def _read(path: Path) -> Code | None:
-    """None where there is no file, or a damaged one."""
+    """None where there is no file that can be read, or a damaged one."""
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except OSError:
         return None
     digest, content = content[:DIGEST], content[DIGEST:]
     if sha256(content).digest() != digest:

@@ -205,7 +205,7 @@ def test_without_a_start_models_begin_after_a_third_of_the_common_time(
     found = list(load(options(symbol="AAAUSDT,BBBUSDT", model="random_forest"), datetime(2025, 1, 1, tzinfo=UTC)))
     assert {history.tested.index[0] for history in found} == {pd.Timestamp("2024-01-17T16:00Z")}
     early = options(symbol="AAAUSDT,BBBUSDT", model="random_forest", end=datetime(2024, 1, 5, tzinfo=UTC))
-    with pytest.raises(OptionsError, match="need time in common: AAAUSDT_1h.csv 2024-01-01 to"):
+    with pytest.raises(OptionsError, match=r"need time in common: AAAUSDT_1h\.csv 2024-01-01 to"):
         list(load(early, datetime(2025, 1, 1, tzinfo=UTC)))
 
 
