@@ -82,7 +82,7 @@ def _machine(prices: str) -> Machine:
         step, filled, stopped = result.tolist()
         return step, filled, stopped
 
-    return Machine(interleave, play)
+    return Machine(interleave, play, np.dtype(prices))
 
 
 # Steps with their number and the first; 9 columns, 7 arrays of state, 3 of marks, fills; 4 sizes; the result.

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from web.files import write_atomically
+
 
 class ReportError(Exception):
     """A report cannot be written there."""
@@ -18,18 +20,12 @@ def check_path(text: str) -> Path:
     return path
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Nobody ever sees half a page. Raises ReportError."""
-    part = path.parent / f".photon-report-{os.getpid()}.part"
+def write_page(path: Path, text: str) -> None:
+    """Raises ReportError, and has then changed nothing."""
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        write_atomically(path, text.encode())
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise ReportError(f"the report {path} cannot be written: {error.strerror}") from error
-    except KeyboardInterrupt:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _check(path: Path, text: str) -> None:

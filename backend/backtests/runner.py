@@ -22,7 +22,7 @@ from engine.indicators import deviation, sma
 from engine.ledger import Account, Holding
 from engine.metrics import Metrics, metrics
 from engine.orders import BUY, HOLD, NO_DECISION, SELL, Array, Instrument, Ticks
-from market.gaps import gaps_line
+from market.calendar.gaps import gaps_line
 
 if TYPE_CHECKING:
     # A rule loads nothing of what learns.

@@ -30,7 +30,7 @@ from engine.indicators import WINDOW
 
 if TYPE_CHECKING:
     from market.models import Symbol
-    from trading.agents.pipeline import Market
+    from trading.selectors.markets import Market
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -165,11 +165,11 @@ def measured(market: "Market", symbol: "Symbol", number: int, pause_seconds: flo
 def run(number: int, history: int, pause_seconds: float) -> bool:
     """Prints the phases and the verdict; whether the target is met."""
     from trading.models import Trade
-    from trading.runtime.loop import settle
+    from trading.runtime.loop import freeze_garbage
 
     (market,) = prepared(1)
     symbol = trained_symbol(history)
-    settle()
+    freeze_garbage()
     print(f"{machine()}; {number} candles a phase, models learn from {history}")
     print(f"{'beside':<10} {'ms p50':>8} {'p99':>8} {'most':>8} {'turns':>8} {'trainings':>10}")
     phases = []

@@ -31,8 +31,9 @@ from benchmarks.candles import PROJECT
 from benchmarks.random_walk import fair_candles
 from engine.candles import validate
 from engine.features import FeatureForm
-from engine.orders import Action, Costs
+from engine.orders import Action
 from engine.snapshot import market_frame
+from engine.terms import Costs
 from learning.calibration import Method
 from learning.economy import economy
 from learning.examples import examples

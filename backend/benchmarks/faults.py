@@ -262,22 +262,23 @@ def _seed() -> None:
 
 
 def _play() -> None:
-    from trading.agents.pipeline import watched_markets
-    from trading.live.replay_clock import ended
     from trading.runtime.loop import Runner
+    from trading.runtime.replay_clock import ended
+    from trading.selectors.markets import watched_markets
 
     runner = Runner(0.0, say=print)
     while len(ended(markets := watched_markets(), runner.pipeline)) < len(markets):
-        if not runner.round():
+        if not runner.cycle():
             time.sleep(0.1)
     runner.pipeline.drain()
 
 
 def _left() -> None:
     """What is still to be done: markets with candles to play, and messages that wait for more than a price."""
-    from trading.agents.pipeline import Pipeline, watched_markets
-    from trading.live.replay_clock import ended
     from trading.models import Message
+    from trading.runtime.pipeline import Pipeline
+    from trading.runtime.replay_clock import ended
+    from trading.selectors.markets import watched_markets
 
     markets, pipeline = watched_markets(), Pipeline()
     unfinished = set(markets) - set(ended(markets, pipeline))
@@ -338,7 +339,7 @@ def _audit() -> None:
 def _duplicates() -> None:
     from config.celery import app
     from market.selectors import latest_candles
-    from trading.agents.pipeline import watched_markets
+    from trading.selectors.markets import watched_markets
 
     for _ in range(3):
         for task, queue in (("decide", "decisions"), ("execute", "execution"), ("watch_markets", "market")):

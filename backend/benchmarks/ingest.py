@@ -52,10 +52,10 @@ class MadeSource:
         return self.told.iloc[first:last]
 
     def fetch(self, symbol: str, interval: str, start: datetime, end: datetime) -> Any:
-        from market.sources.base import Answer
+        from market.sources.base import FetchedCandles
 
         found = self.candles(symbol, interval, start, end)
-        return Answer(found, self)  # type: ignore[arg-type]  # as much of a Source as is asked
+        return FetchedCandles(found, self)  # type: ignore[arg-type]  # as much of a Source as is asked
 
 
 def serve(names: list[str], minutes: int, told: Any, now: Any) -> None:
@@ -73,17 +73,22 @@ def serve(names: list[str], minutes: int, told: Any, now: Any) -> None:
 @contextmanager
 def bybit(names: list[str], minutes: int) -> Iterator[tuple[Any, Any]]:
     """The fetch of the real client, and the clock of its server."""
-    from market.sources.base import Answer
+    from market.sources.base import FetchedCandles
     from market.sources.bybit import BybitSource
-    from market.sources.client import Line
+    from market.sources.client import HttpSettings
 
     context = multiprocessing.get_context("spawn")
     told, now = context.Queue(), context.Value("d", START.timestamp())
     process = context.Process(target=serve, args=(names, minutes, told, now), daemon=True)
     process.start()
-    source = BybitSource(base_url=told.get(timeout=60), line=Line(clock=lambda: datetime.fromtimestamp(now.value, UTC)))
+    source = BybitSource(
+        base_url=told.get(timeout=60), http=HttpSettings(clock=lambda: datetime.fromtimestamp(now.value, UTC))
+    )
     try:
-        yield lambda symbol, interval, start, end: Answer(source.candles(symbol, interval, start, end), source), now
+        yield (
+            lambda symbol, interval, start, end: FetchedCandles(source.candles(symbol, interval, start, end), source),
+            now,
+        )
     finally:
         process.terminate()
         process.join()
@@ -106,7 +111,7 @@ def server_seconds() -> float:
 
 def minute(symbols: list[Any], fetch: Callable[..., Any], now: datetime) -> tuple[float, float, float]:
     """Seconds, processor seconds here and processor seconds of the database for one candle of every symbol."""
-    from market.ingestion import ingest
+    from market.ingestion.candles import ingest
 
     began, worked, served = perf_counter(), process_time(), server_seconds()
     new = sum(ingest(symbol, "1m", fetch, now).new for symbol in symbols)
@@ -116,7 +121,7 @@ def minute(symbols: list[Any], fetch: Callable[..., Any], now: datetime) -> tupl
 
 
 def measured(symbols: list[Any], minutes: int, http: bool) -> list[tuple[float, float, float]]:
-    from market.ingestion import ingest
+    from market.ingestion.candles import ingest
     from market.models import Candle, CandleGap
 
     Candle.objects.filter(symbol__in=symbols).delete()

@@ -16,8 +16,8 @@ from engine.orders import Action
 from engine.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from trading.agents.pipeline import Market
     from trading.models import Account
+    from trading.selectors.markets import Market
 
 INTERVAL, MINUTE = "1m", timedelta(minutes=1)
 SURE = 0.8
@@ -79,7 +79,7 @@ def empty_database() -> None:
 
 def made_markets(count: int) -> "list[Market]":
     from market.models import Symbol
-    from trading.agents.pipeline import Market
+    from trading.selectors.markets import Market
 
     tick = Decimal("0.01")
     rows = [Symbol(symbol=f"M{number:03}USDT", kind="crypto", price_tick=tick) for number in range(count)]

@@ -47,7 +47,8 @@ from engine.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from market.sources.replay import ReplaySource
-    from trading.agents.pipeline import Market, Pipeline
+    from trading.runtime.pipeline import Pipeline
+    from trading.selectors.markets import Market
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -89,7 +90,7 @@ def source() -> "ReplaySource":
 
 
 def known_pipeline() -> "Pipeline":
-    from trading.agents.pipeline import Pipeline
+    from trading.runtime.pipeline import Pipeline
 
     played = source()
     return Pipeline(sources=lambda symbol, interval: played, predictor=Known(says))  # type: ignore[arg-type]  # answers like a Predictor
@@ -107,17 +108,17 @@ def prepared(markets: int) -> "list[Market]":
 
 
 def in_the_loop(market: "Market", cycles: int) -> list[float]:
-    from trading.runtime.loop import settle
+    from trading.runtime.loop import freeze_garbage
 
     pipeline = known_pipeline()
-    settle()
+    freeze_garbage()
     return [timed_turn(pipeline, market) for _ in range(cycles + WARM_UP)][WARM_UP:]
 
 
 def timed_turn(pipeline: "Pipeline", market: "Market") -> float:
     """The steps of `Pipeline.turn`. What it does after the trade, two looks at an empty table, is not counted."""
     began = perf_counter()
-    pipeline.tell(market)
+    pipeline.publish_next(market)
     pipeline.decision_maker.work()
     pipeline.execution.work()
     seconds = perf_counter() - began

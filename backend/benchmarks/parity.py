@@ -11,13 +11,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from engine.jump import replay
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.candles import PROJECT
-from engine.jump import replay
-from engine.risk import Rules
 from engine.snapshot import market_frame
+from engine.terms import Rules
 from tests.engine.accounts import rules
 from tests.engine.test_replay import CASH, WARM, assert_same, moody_probabilities, walk
 from tests.markets import real_candles

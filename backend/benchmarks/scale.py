@@ -38,7 +38,8 @@ from engine.orders import Action
 from engine.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from trading.agents.pipeline import Market, Pipeline
+    from trading.runtime.pipeline import Pipeline
+    from trading.selectors.markets import Market
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -103,7 +104,7 @@ def play(pipeline: "Pipeline", markets: "Sequence[Market]") -> Minute:
 def measured(symbols: int, accounts: int, minutes: int) -> list[Minute]:
     """A market of that size, from an empty database on."""
     from market.sources.replay import ReplaySource
-    from trading.agents.pipeline import Pipeline
+    from trading.runtime.pipeline import Pipeline
 
     empty_database()
     markets = made_markets(symbols)

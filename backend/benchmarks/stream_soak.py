@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 if TYPE_CHECKING:
     from tests.trading.exchange import FastExchange
-    from trading.live.streaming import Relay
+    from trading.runtime.streaming import Relay
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 SHORTEST_FAULT, LONGEST_FAULT = 0.3, 2.0
@@ -292,7 +292,7 @@ class Soak:
     def _turn_for(self, seconds: float) -> None:
         end = monotonic() + seconds
         while monotonic() < end:
-            self.relay.turn()
+            self.relay.cycle()
 
     def _settle(self) -> None:
         """Until what had closed by now is there, and told."""
@@ -334,25 +334,25 @@ def _candle(exchange: "FastExchange", series: Any, opened: datetime) -> tuple[An
 
 
 @contextmanager
-def soak(minute_seconds: float, fault_every: float, seconds: float, members: int | None, seed: int) -> Iterator[Soak]:
+def soak(minute_seconds: float, fault_every: float, seconds: float, workers: int | None, seed: int) -> Iterator[Soak]:
     """An exchange with enough candles for so many seconds, and a relay that follows it."""
     from market.services import add_symbol
-    from market.stream import Patience
+    from market.sources.bybit_stream import StreamTimeouts
     from tests.trading.exchange import FastExchange
-    from trading.agents.pipeline import Pipeline
-    from trading.live.candles import LiveMarkets
     from trading.live.feeds import LIVE, Feeds
-    from trading.live.streaming import Relay
-    from trading.live.watched import Market
+    from trading.live.markets import LiveMarkets
+    from trading.runtime.pipeline import Pipeline
+    from trading.runtime.streaming import Relay
+    from trading.selectors.markets import Market
 
     # A loaded machine takes longer than it was given.
     future = int(3 * (seconds + SETTLE_SECONDS) / minute_seconds)
     with FastExchange(SYMBOLS, minute_seconds, future=future) as exchange:
-        live = LiveMarkets(exchange.fetch(), _nobody_trades, 0.2, exchange.now, members)
+        live = LiveMarkets(exchange.fetch(), _nobody_trades, 0.2, exchange.now, workers)
         pipeline = Pipeline(Feeds(LIVE, live), live=live)
         # The exchange's clock runs fast, and so a delay of half a second is one of minutes.
         skew = 3600.0
-        patience = Patience(
+        patience = StreamTimeouts(
             answer=1.0, ping=0.5, silence=1.0, quiet=2.0, skew=skew, first_pause=0.05, longest_pause=1.0
         )
         relay = Relay(pipeline, exchange.stream.url.removesuffix("/v5/public/spot"), say=lambda line: None)

@@ -1,4 +1,4 @@
-"""Celery: it wakes agents up and keeps the clock. What has to be done stands in the database."""
+"""Celery's app: it wakes workers and runs the schedule. The work itself is stored in the database."""
 
 import os
 from typing import Any
@@ -16,10 +16,10 @@ app.autodiscover_tasks(["trading.runtime"])
 
 @task_postrun.connect
 def keep_connection(state: str | None = None, **_: Any) -> None:
-    """Celery would connect anew for each task, which takes longer than most of them (CELERY_DB_REUSE_MAX).
+    """Keeps the connection for the next task: a new one takes longer than most tasks (CELERY_DB_REUSE_MAX).
 
-    As after a request, one that is old is closed, and the next task first asks whether it still answers. None is kept
-    after a task that failed: a time limit may have struck in the middle of a statement.
+    As after a request, an old one is closed, and the next task checks it first. A failed task leaves none: a time limit
+    may have interrupted a statement.
     """
     if state == states.SUCCESS:
         close_old_connections()
@@ -28,8 +28,8 @@ def keep_connection(state: str | None = None, **_: Any) -> None:
 
 
 @worker_before_create_process.connect
-def settle_before_fork(**_: Any) -> None:
-    """Pages that no child has to look through for garbage stay shared with it."""
-    from trading.runtime.loop import settle  # not above: Django is set up by then
+def freeze_before_fork(**_: Any) -> None:
+    """Memory pages that no child collects garbage in stay shared with it."""
+    from trading.runtime.loop import freeze_garbage  # not above: Django is set up by then
 
-    settle()
+    freeze_garbage()

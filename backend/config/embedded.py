@@ -1,4 +1,4 @@
-"""The embedded SQLite is made and migrated on demand; PostgreSQL is migrated by its operator."""
+"""The embedded SQLite database is created and migrated on demand; PostgreSQL is migrated by its operator."""
 
 import fcntl
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def _migrations_are_missing() -> bool:
 @contextmanager
 def _one_process_at_a_time() -> Iterator[None]:
     if connection.is_in_memory_db():
-        # A database of this process alone, and its name is no path.
+        # Private to this process, and its name is no path.
         yield
         return
     database = Path(str(connection.settings_dict["NAME"]))

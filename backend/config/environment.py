@@ -11,12 +11,12 @@ from typing import Any
 import environ
 
 EMBEDDED_SECRET_KEY = "embedded-secret-key-known-to-everybody-and-refused-when-debug-is-off"  # noqa: S105
-# Secrets that stand in documentation, so that anybody could sign a session with them.
+# Published in documentation: anyone could sign a session with them.
 PUBLISHED_SECRET_KEYS = frozenset({EMBEDDED_SECRET_KEY, "your-secret-key", "change-me"})
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-# The keys of engine.candles.INTERVALS, which would import pandas at every start; a test compares the two.
+# The keys of engine.candles.INTERVALS, which imports pandas; a test compares the two.
 INTERVALS = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d", "1w")
-# Files: candles of ./data, played. Auto: live where there is no file. Live: live whatever there is.
+# files: candles of ./data are replayed; auto: live where there is no file; live: live in any case.
 MARKET_SOURCES = ("auto", "files", "live")
 YES = frozenset({"true", "1", "yes", "on"})
 NO = frozenset({"false", "0", "no", "off"})
@@ -149,7 +149,7 @@ def _with_env_file(values: Mapping[str, str], env_file: Path) -> Mapping[str, st
         if not os.access(env_file, os.R_OK):
             raise InvalidEnvironment(f"{env_file} cannot be read")
         Source.read_env(env_file)
-    # The text itself: Env's own look-up takes a secret that starts with "$" for the name of another variable.
+    # Env's own look-up would take a secret that starts with "$" for the name of another variable.
     return Source.ENVIRON
 
 

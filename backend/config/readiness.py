@@ -1,4 +1,4 @@
-"""What the platform needs to work: the database, the broker where one is set, agents at work, and data of today."""
+"""Readiness checks: the database, the broker where one is set, running agents, and current market data."""
 
 import logging
 
@@ -32,7 +32,7 @@ def _database() -> Finding:
 
 
 def _broker() -> Finding:
-    import redis  # 0.4 s that a start without a broker need not spend
+    import redis  # slow to import, and not needed without a broker
 
     options = {"socket_timeout": PATIENCE_SECONDS, "socket_connect_timeout": PATIENCE_SECONDS}
     try:
@@ -45,7 +45,7 @@ def _broker() -> Finding:
 
 
 def _beat() -> Finding:
-    """Celery's beat has to be there; without Celery, the loop has to be where an account wants to trade."""
+    """Celery's beat is required with a broker; without one, the loop is required where an account trades."""
     from redis import RedisError
 
     from trading.runtime.heartbeat import CELERY, LOOP, OLDEST_SECONDS, beat_age
@@ -66,9 +66,12 @@ def _beat() -> Finding:
 
 
 def _market_data() -> Finding:
-    """One market that is late is its followers' trouble; when all of them are, it is the platform's."""
-    from trading.agents.pipeline import watched_markets  # pandas, which a start need not wait for
-    from trading.live.staleness import is_late, newest_candles
+    """Fails only when all live markets are late; a single one is shown to its followers."""
+    from trading.selectors.markets import (
+        is_late,
+        newest_candles,
+        watched_markets,  # pandas, which a start need not wait for
+    )
 
     now = timezone.now()
     try:
@@ -88,11 +91,11 @@ def _market_data() -> Finding:
 
 
 def _sources() -> Finding:
-    """A source that is left alone for a while is named. What matters is told by the market data: others step in."""
+    """Names paused sources and never fails: other sources replace them, and `market_data` shows what is missing."""
     from market.models import SourceState
 
     try:
-        paused = SourceState.objects.exclude(state=SourceState.State.WORKING).values_list("name", flat=True)
+        paused = SourceState.objects.exclude(state=SourceState.Condition.WORKING).values_list("name", flat=True)
         failing = ", ".join(paused)
     except Error as error:
         logger.warning("the states of the sources are not known: %s", error)

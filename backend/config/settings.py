@@ -1,4 +1,4 @@
-"""Django's settings: wiring only. What may differ between machines comes from config.environment."""
+"""Django's settings. Values that differ between machines come from config.environment."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ ALLOWED_HOSTS = ENVIRONMENT.allowed_hosts
 
 PROJECT_APPS = ["accounts", "market", "learning", "trading", "backtests", "dashboard"]
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # without autodiscover: config.urls does it
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -27,7 +27,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "axes",
     "corsheaders",
-    "django_prometheus",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "rest_framework",
@@ -85,13 +84,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
-    # Those of `market.statements`; the ORM's own are never prepared.
-    DATABASES["default"]["OPTIONS"].setdefault("prepare_threshold", 0)
-    # They look for rows by their keys. Left to itself, PostgreSQL plans some of them anew each time, which takes longer
-    # than to run them, and goes through new tables as if each page that an index leads to had to be sought on a disk.
-    DATABASES["default"]["OPTIONS"].setdefault(
-        "options", "-c plan_cache_mode=force_generic_plan -c random_page_cost=1.1"
-    )
+    # Left to itself, PostgreSQL goes through new tables as if each page that an index leads to were sought on a disk.
+    DATABASES["default"]["OPTIONS"].setdefault("options", "-c random_page_cost=1.1")
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 
 REDIS_URL = ENVIRONMENT.redis_url
@@ -132,7 +126,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
-# Five failures lock out the account for the address they came from: not for all, or anybody could lock out anybody.
+# Five failures lock out an account for the address they came from, and not for all: others could lock out its owner.
 AXES_FAILURE_LIMIT = 5
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_COOLOFF_TIME = timedelta(minutes=15)
@@ -176,7 +170,7 @@ SIMPLE_JWT = {
     "REFRESH_TOKEN_LIFETIME": timedelta(days=ENVIRONMENT.jwt_refresh_days),
     "ROTATE_REFRESH_TOKENS": True,
     "BLACKLIST_AFTER_ROTATION": True,
-    # Tokens end with the password that they were issued for; it costs nothing, because the user is loaded anyway.
+    # Tokens are invalid after a change of the password; it costs nothing, because the user is loaded anyway.
     "CHECK_REVOKE_TOKEN": True,
 }
 SPECTACULAR_SETTINGS = {
@@ -226,7 +220,7 @@ LOGGING = {
         # Django's own handler would print each of its lines a second time.
         "django": {"handlers": []},
         "axes": {"level": "WARNING"},
-        # It says that something is tried again, and not what. Who gives up says so.
+        # It logs that something is retried, and not what. The caller logs a final failure.
         "stamina": {"level": "ERROR"},
     },
 }
@@ -242,10 +236,10 @@ MODEL_THRESHOLD_PERCENT = ENVIRONMENT.model_threshold_percent
 MODEL_PATH = ENVIRONMENT.model_path
 
 LOGIN_URL, LOGIN_REDIRECT_URL, LOGOUT_REDIRECT_URL = "log-in", "status", "status"
-# The account that everybody who can reach the page may see; set by `up` and by nothing else (dashboard.access).
+# The account that is shown without a login; set by `up` only (dashboard.access).
 OPEN_ACCOUNT_ID: int | None = None
 
-# The broker only wakes: a task may come twice, late or never, and what has to be done stands in the database.
+# The broker only wakes workers: a task may run twice, late or never, and the work itself is stored in the database.
 CELERY_BROKER_URL = REDIS_URL or "redis://localhost:6379/0"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 10}
@@ -258,17 +252,17 @@ CELERY_TASK_ROUTES = {
     "trading.runtime.tasks.decide": {"queue": "decisions"},
     "trading.runtime.tasks.execute": {"queue": "execution"},
     "trading.runtime.tasks.train_model": {"queue": "learning"},
-    "trading.runtime.tasks.train_what_was_asked_for": {"queue": "learning"},
-    "trading.runtime.tasks.learn_as_it_goes": {"queue": "learning"},
+    "trading.runtime.tasks.train_requested_models": {"queue": "learning"},
+    "trading.runtime.tasks.train_challengers": {"queue": "learning"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-# config.celery closes connections when they have to be.
+# config.celery closes them.
 CELERY_DB_REUSE_MAX = sys.maxsize
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
-# Each entry expires before the next one of its kind: after an outage there is no heap of them to work off.
+# Each entry expires before the next one of its kind, so that none pile up during an outage.
 _SWEEP_SECONDS = 2.0
 CELERY_BEAT_SCHEDULE = {
     name: {"task": f"trading.runtime.tasks.{name}", "schedule": seconds, "options": {"expires": max(seconds, 1.0)}}
@@ -278,8 +272,8 @@ CELERY_BEAT_SCHEDULE = {
         "execute": _SWEEP_SECONDS,
         "heartbeat": 10.0,
         "check_stale": 60.0,
-        "train_what_was_asked_for": 5.0,
-        "learn_as_it_goes": 30.0,
+        "train_requested_models": 5.0,
+        "train_challengers": 30.0,
         "housekeeping": 3600.0,
     }.items()
 }

@@ -1,4 +1,4 @@
-"""Times out of PostgreSQL, read by `datetime.fromisoformat`.
+"""Reads times of PostgreSQL by `datetime.fromisoformat`.
 
 Django's own reader is Python around a regular expression: 10 microseconds for a time, and a page of 500 rows has 1,500.
 """
@@ -21,7 +21,7 @@ def _read_faster(connection: Any, **_: Any) -> None:
 
 @cache
 def _loader() -> Any:
-    # Here and not above: only who has a PostgreSQL has psycopg loaded.
+    # Not at the top: psycopg is imported only with PostgreSQL.
     from django.db.backends.postgresql.psycopg_any import BaseTzLoader
 
     class UtcLoader(BaseTzLoader):
@@ -31,7 +31,7 @@ def _loader() -> Any:
             try:
                 return datetime.fromisoformat(bytes(data).decode()).astimezone(UTC)
             except (ValueError, OverflowError):
-                # "infinity", or a year that Python has not: psycopg has the words for it.
+                # "infinity", or a year that Python does not have: psycopg raises the right error.
                 moment: datetime = super().load(data)
                 return moment
 

@@ -13,8 +13,8 @@ django_application = get_wsgi_application()
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    # Django reads the query string in the charset of the body, before any view or middleware that could answer:
-    # rot13 and zlib are codecs but no charsets, and would be a 500.
+    # Django decodes the query string with the charset of the body, before any view or middleware: rot13 and zlib are
+    # codecs but no charsets, and would cause a 500.
     if not _is_readable(environ.get("CONTENT_TYPE", "")):
         start_response("415 Unsupported Media Type", [("Content-Type", "application/json")])
         return [b'{"detail": "Unknown charset in Content-Type.", "code": "unsupported_media_type"}']

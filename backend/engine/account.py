@@ -1,4 +1,4 @@
-"""THE order of events of an account with any number of instruments: the one place where it is written.
+"""The order of events of an account with any number of instruments: the one place where it is written.
 
 For each instrument, candle by candle:
 1. `at_open`: the pending decision meets the first price after it, passes the gate or is refused.
@@ -118,6 +118,8 @@ def buy(a: Account, h: Holding, lots: int, tick: int, t: Terms) -> tuple[Account
 def sell(a: Account, h: Holding, lots: int, tick: int, reason: int, t: Terms) -> tuple[Account, Holding, Event]:
     """An exit of at most what is held."""
     price = sell_price(tick, t)
-    amount, fee = amount_received(price, lots, t), commission(price, lots, t)
+    amount = amount_received(price, lots, t)
+    # Dust brings less than the commission on it, which is rounded up: cash must not fall below zero.
+    fee = min(commission(price, lots, t), a.cash + amount)
     a, h, profit, cost = sold(a, h, lots, amount, fee, t)
     return a, h, Event(EXECUTED, SELL, reason, lots, tick, price, amount, fee, profit, cost)

@@ -39,7 +39,7 @@ def risk_score(confidence: float, noise: float, stop_distance: float) -> float:
 
 
 def wanted_lots(a: Account, h: Holding, action: int, close: int, confidence: float, noise: float, t: Terms) -> int:
-    """How many lots a decision at the close asks for; OFF where 64 bits cannot hold what it would come to.
+    """How many lots a decision at the close asks for; OFF where they are more than `largest_lots`.
 
     A SELL asks for all that is held. A BUY on top of a position asks for nothing, like a HOLD. Otherwise a BUY asks for
     the fixed quantity, or for the position limit scaled by confidence and by what risk leaves, but never for more than
@@ -49,16 +49,14 @@ def wanted_lots(a: Account, h: Holding, action: int, close: int, confidence: flo
         return h.lots
     if action != BUY or h.lots > 0:
         return 0
+    if t.fixed_lots != OFF:
+        return t.fixed_lots if t.fixed_lots <= t.largest_lots else OFF
     equity = float(a.cash + a.worth)
-    size = float(t.fixed_lots)
-    if t.fixed_lots == OFF:
-        share = t.max_position * confidence * (1.0 - risk_score(confidence, noise, t.stop_distance))
-        at_stop = equity * t.risk_per_trade / t.stop_distance
-        money = min(equity * share, at_stop, float(a.cash) * (1.0 - t.cash_reserve))
-        size = money * t.unit_d / (close * t.unit_n)
-    if size > t.largest_lots or equity > t.largest_money:
-        return OFF
-    return int(size)
+    share = t.max_position * confidence * (1.0 - risk_score(confidence, noise, t.stop_distance))
+    at_stop = equity * t.risk_per_trade / t.stop_distance
+    money = min(equity * share, at_stop, float(a.cash) * (1.0 - t.cash_reserve))
+    size = money * t.unit_d / (close * t.unit_n)
+    return int(size) if size <= t.largest_lots else OFF
 
 
 def reasoning(action: Action, confidence: float, snapshot: Snapshot) -> str:

@@ -22,14 +22,14 @@ def sell_price(tick: int, t: Terms) -> int:
 
 def amount_paid(price: int, lots: int, t: Terms) -> int:
     """In money steps, without the commission."""
-    return ceil_div(price * lots * t.unit_n, t.unit_d)
+    return ceil_div(price * lots * t.unit_n, t.unit_d * t.scale) * t.scale
 
 
 def amount_received(price: int, lots: int, t: Terms) -> int:
     """In money steps, before the commission. Also what a position is worth at a price."""
-    return price * lots * t.unit_n // t.unit_d
+    return price * lots * t.unit_n // (t.unit_d * t.scale) * t.scale
 
 
 def commission(price: int, lots: int, t: Terms) -> int:
     """In money steps, on the amount before it is rounded."""
-    return ceil_div(price * lots * t.unit_n * t.fee_n, t.unit_d * t.fee_d)
+    return ceil_div(price * lots * t.unit_n * t.fee_n, t.unit_d * t.fee_d * t.scale) * t.scale

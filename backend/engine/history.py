@@ -95,11 +95,12 @@ def interleave(starts: Any, times: Any, lengths: Any, actions: Any, rows: Any, s
                     rows[k] = -1 - row
 
 
-def _close_time(row: int, end: int, times: Any, length: int) -> Any:
+def _close_time(row: int, end: int, times: Any, length: int) -> int:
     """A candle is over when the next one opens: a daily one is an hour shorter when clocks go forward."""
-    if row + 1 < end and times[row + 1] < times[row] + length:
-        return times[row + 1]
-    return times[row] + length
+    over: int = times[row] + length
+    if row + 1 < end and times[row + 1] < over:
+        over = times[row + 1]
+    return over
 
 
 def play(
@@ -163,9 +164,13 @@ def play(
             for field in range(len(event)):
                 fills[filled, 1 + field] = event[field]
             filled += 1
-            if filled == len(fills):
-                stopped = FULL
-                break
+        # One step adds less than the bound: after it, the sum itself has not overflowed yet.
+        if max(a.cash + a.worth, a.commissions) > t.largest_money:
+            stopped = OVERFLOW
+            break
+        if filled == len(fills):
+            stopped = FULL
+            break
     for field in range(len(h)):
         holdings[k, field] = h[field]
     for field in range(len(a)):
@@ -236,13 +241,14 @@ class Played:
 
 
 class Machine(NamedTuple):
-    """The two loops as something runs them: Python, or a compiler."""
+    """The two loops as Python or compiled code runs them, and the type of the prices that they read."""
 
     interleave: Callable[..., int]
     play: Callable[..., tuple[int, int, int]]
+    prices: "np.dtype[Any]"
 
 
-PYTHON = Machine(interleave, play)
+PYTHON = Machine(interleave, play, np.dtype(object))
 
 
 def simulate(
@@ -254,35 +260,43 @@ def simulate(
     """The account, `cash` money steps at the start, after all candles of its instruments.
 
     `steps` is a recorded order; without it candles are interleaved by time. With `compiled` the loops run there where
-    every number fits into 64 bits, and on Python's integers otherwise.
+    every number fits into 64 bits, and on Python's integers otherwise. Money steps are the finest of the instruments'.
+    Raises ValueError for steps of other candles.
     """
     starts = np.cumsum([0, *(len(one.times) for one in series)])
-    columns = _columns(series, int(starts[-1]))
+    if steps is not None and not ((steps >= 0) & (steps < starts[-1] * KINDS) & (steps % KINDS <= DECIDE)).all():
+        raise ValueError("there are steps that belong to none of the candles")
     lengths = np.array([one.length for one in series], dtype=np.int64)
-    limited = None if compiled is None else _limited(series, columns)
-    if compiled is not None and limited is not None and cash < min(terms.largest_money for terms in limited):
+    money_step = min(one.rules.instrument.money_step for one in series)
+    terms = [terms_of(one.rules, money_step) for one in series]
+    limited = None if compiled is None else _limited(series, terms, cash, compiled)
+    if compiled is not None and limited is not None:
+        columns = _columns(series, compiled.prices)
         played = _played(compiled, columns, starts, lengths, limited, cash, steps)
         if played is not None:
             return played
-    terms = [terms_of(one.rules) for one in series]
-    plain = Columns(*(column.tolist() for column in columns))
+    plain = Columns(*(column.tolist() for column in _columns(series, None)))
     played = _played(PYTHON, plain, starts, lengths, terms, cash, steps)
     if played is None:
-        raise OverflowError("Python's integers do not overflow")
+        raise ValueError("a decision to BUY has a confidence or noise that is not finite")
     return played
 
 
-def _columns(series: Sequence[Series], rows: int) -> Columns:
-    columns = (_end_to_end([getattr(one, name) for one in series]) for name in Columns._fields[1:])
+def _columns(series: Sequence[Series], prices: "np.dtype[Any] | None") -> Columns:
+    """The arrays of all series end to end, in the types that compiled code reads."""
     instruments = np.repeat(np.arange(len(series), dtype=np.int32), [len(one.times) for one in series])
+    types: tuple[Any, ...] = (np.int64, prices, prices, prices, prices, np.int8, np.float64, np.float64)
+    columns = []
+    for name, dtype in zip(Columns._fields[1:], types, strict=True):
+        columns.append(np.ascontiguousarray(_end_to_end([getattr(one, name) for one in series]), dtype))
     return Columns(instruments, *columns)
 
 
 def _end_to_end(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """One array of several, and no copy of those that are the parts of one already."""
-    whole: Any = arrays[0].base
     if len(arrays) == 1:
         return arrays[0]
+    whole: Any = arrays[0].base
     if whole is None or any(array.base is not whole for array in arrays):
         return np.concatenate(arrays)
     follows = all(before.ctypes.data + before.nbytes == after.ctypes.data for before, after in pairwise(arrays))
@@ -292,13 +306,21 @@ def _end_to_end(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     return parts
 
 
-def _limited(series: Sequence[Series], columns: Columns) -> list[Terms] | None:
-    """The terms for 64 bits; None where prices or products of them do not fit."""
-    prices = (columns.open, columns.high, columns.low, columns.close)
-    if any(column.dtype == object for column in prices):
+def _limited(series: Sequence[Series], terms: Sequence[Terms], cash: int, compiled: Machine) -> list[Terms] | None:
+    """The terms for 64 bits, with the least money of them all; None where prices or products of them do not fit."""
+    if sum(len(one.times) for one in series) * KINDS > LARGEST_INT32:
         return None
-    found = [bounded(terms_of(one.rules), int(one.high.max(initial=1))) for one in series]
-    return None if any(terms is None for terms in found) else [terms for terms in found if terms is not None]
+    found = []
+    for one, its_terms in zip(series, terms, strict=True):
+        columns = (one.open, one.high, one.low, one.close)
+        if not all(np.can_cast(column.dtype, compiled.prices) for column in columns):
+            return None
+        limited = bounded(its_terms, max(int(column.max(initial=1)) for column in columns))
+        if limited is None:
+            return None
+        found.append(limited)
+    money = min(limited.largest_money for limited in found)
+    return [limited._replace(largest_money=money) for limited in found] if cash < money else None
 
 
 def _played(
@@ -319,7 +341,7 @@ def _played(
     pending = np.full((count, 2), NO_DECISION, dtype=whole)
     marks = Marks(np.zeros(rows, whole), np.zeros(rows, np.int32), np.full(rows, NONE, np.int8))
     fills, filled, step, stopped = np.zeros((1024, LOGGED), dtype=whole), 0, 0, FULL
-    given: Any = steps.tolist() if machine is PYTHON else steps
+    given: Any = steps.tolist() if machine is PYTHON else np.ascontiguousarray(steps, np.int32)
     while stopped == FULL and step < len(steps):
         fills = np.concatenate([fills, np.zeros_like(fills)])
         step, filled, stopped = machine.play(
@@ -343,9 +365,9 @@ def _interleaved(
     machine: Machine, columns: Columns, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
 ) -> npt.NDArray[Any]:
     rows, count = int(starts[-1]), len(lengths)
-    dtype = np.int32 if rows * KINDS <= LARGEST_INT32 else np.int64
+    dtype: Any = np.int32 if rows * KINDS <= LARGEST_INT32 else np.int64
     if count == 1:
-        return (np.arange(rows, dtype=dtype)[:, None] * KINDS + np.arange(3, dtype=dtype)).ravel()
+        return np.arange(rows * KINDS, dtype=dtype).reshape(rows, KINDS)[:, :3].ravel()
     steps = np.empty(3 * rows, dtype=dtype)
     machine.interleave(starts, columns.times, lengths, columns.actions, np.zeros(count, np.int64), steps)
     return steps

@@ -4,9 +4,8 @@ Inside the engine prices are whole ticks, quantities whole lots and money whole 
 `Instrument` converts between them and the Decimals and floats outside.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 from enum import IntEnum, StrEnum
 from functools import cached_property
 from typing import Any
@@ -21,6 +20,7 @@ Ticks = npt.NDArray[Any]
 ZERO = Decimal(0)
 CENT = Decimal("0.01")
 LARGEST_INT32, LARGEST_INT64 = 2**31 - 1, 2**62
+"""Of 64 bits one is left free: two such numbers can be added."""
 
 
 class Action(IntEnum):
@@ -135,7 +135,7 @@ class Instrument:
 
     def lots(self, quantity: Decimal) -> int:
         """A quantity in whole lots, rounded down."""
-        return int((quantity / self.lot_step).to_integral_value(ROUND_DOWN))
+        return int(quantity // self.lot_step)
 
     def quantity(self, lots: int) -> Decimal:
         return lots * self.lot_step
@@ -162,9 +162,8 @@ class Instrument:
 
 
 def _whole(value: Decimal, step: Decimal, what: str) -> int:
-    steps = value / step
-    whole = int(steps)
-    if whole != steps:
+    whole = int(value / step)
+    if whole * step != value:
         raise ValueError(f"the {what} {value} is not in whole steps of {step}")
     return whole
 
@@ -178,7 +177,7 @@ def refusal_counts(outcomes: npt.NDArray[np.int8]) -> dict[str, int]:
     """Decisions that led to no order, by the code of the refusal, commonest first."""
     counts = np.bincount(outcomes, minlength=len(OUTCOMES))
     first = EXECUTED + 1
-    order: Sequence[int] = first + np.argsort(-counts[first:], kind="stable")
+    order = first + np.argsort(-counts[first:], kind="stable")
     return {OUTCOMES[number]: int(counts[number]) for number in order if counts[number]}
 
 

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from engine.decide import NO_DECISION, choose
+from engine.decide import choose
 from engine.features import FEATURES
 from engine.indicators import Array
-from engine.orders import Action
+from engine.orders import NO_DECISION, Action
 
 DRIVERS = 3
 SMALLEST_DRIVER = 0.005

@@ -76,8 +76,9 @@ def refusal_text(
         Code.NO_POSITION: f"there is no {symbol} to sell",
         Code.KILL_SWITCH: "the kill switch is on: no entries",
         Code.STALE_QUOTE: f"the market data are {age:.0f} s old; at most {t.max_age:.0f} s",
-        Code.DRAWDOWN_LIMIT: f"equity {equity} is {_percent(t.drawdown_n, t.drawdown_d)} or more below {money(a.peak)}",
-        Code.DAILY_LOSS_LIMIT: f"{_percent(t.daily_loss_n, t.daily_loss_d)} or more of {money(a.day_start)} was lost "
+        Code.DRAWDOWN_LIMIT: f"equity {equity} is more than {_percent(t.drawdown_n, t.drawdown_d)} below "
+        f"{money(a.peak)}",
+        Code.DAILY_LOSS_LIMIT: f"more than {_percent(t.daily_loss_n, t.daily_loss_d)} of {money(a.day_start)} was lost "
         "today",
         Code.ENTRIES_PER_DAY: f"{a.entries} entries today; at most {t.max_entries}",
         Code.OPEN_POSITIONS: f"{a.open_positions} positions are open; at most {t.max_open}",

@@ -5,6 +5,7 @@ Fractions become ratios of whole numbers, so that nothing is rounded where nothi
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from fractions import Fraction
 from math import inf
 from typing import NamedTuple
 
@@ -106,12 +107,14 @@ class Rules:
 class Terms(NamedTuple):
     """`Rules` as the numbers that the fold computes with; x_n / x_d is a ratio, and x_n of 0 switches x off.
 
-    A price in ticks times a quantity in lots times unit_n / unit_d is an amount in money steps. OFF (-1) stands for no
-    limit on a count. `largest_lots` and `largest_money` bound what 64 bits can compute with.
+    A price in ticks times a quantity in lots times unit_n / unit_d is an amount in money steps of the account; payments
+    are rounded to `scale` of them, one money step of the instrument. OFF (-1) stands for no limit on a count.
+    `largest_lots` and `largest_money` bound what 64 bits can compute with.
     """
 
     unit_n: int
     unit_d: int
+    scale: int
     slippage_n: int
     slippage_d: int
     fee_n: int
@@ -148,11 +151,17 @@ class Terms(NamedTuple):
 FLOAT_TERMS = Terms._fields[Terms._fields.index("max_age") :]
 
 
-def terms_of(rules: Rules) -> Terms:
+def terms_of(rules: Rules, money_step: Decimal | None = None) -> Terms:
+    """`money_step` is the smallest amount of the account where that is finer than the instrument's own."""
     instrument, costs, policy, limits = rules.instrument, rules.costs, rules.policy, rules.limits
-    unit = (instrument.price_tick * instrument.lot_step / instrument.money_step).as_integer_ratio()
+    step = instrument.money_step if money_step is None else money_step
+    scale, rest = divmod(instrument.money_step, step)
+    if rest or not scale:
+        raise ValueError(f"the money of {instrument.symbol} is not in whole steps of {step}")
+    unit = Fraction(instrument.price_tick) * Fraction(instrument.lot_step) / Fraction(step)
     return Terms(
-        *unit,
+        *unit.as_integer_ratio(),
+        int(scale),
         *costs.slippage_rate.as_integer_ratio(),
         *costs.fee_rate.as_integer_ratio(),
         *_ratio(policy.stop_loss),
@@ -160,7 +169,7 @@ def terms_of(rules: Rules) -> Terms:
         *_ratio(policy.trailing_stop),
         stop_fills_at_low=int(policy.stop_fills_at_low),
         fixed_lots=OFF if policy.quantity is None else instrument.lots(policy.quantity),
-        least_steps=instrument.least_steps,
+        least_steps=instrument.least_steps * int(scale),
         position_n=limits.max_position.as_integer_ratio()[0],
         position_d=limits.max_position.as_integer_ratio()[1],
         exposure_n=_ratio(limits.max_exposure)[0],
@@ -183,18 +192,18 @@ def terms_of(rules: Rules) -> Terms:
 
 
 def bounded(terms: Terms, highest_tick: int) -> Terms | None:
-    """The same for 64 bits: with the most lots and money for which no product of the fold overflows up to this price.
+    """The same for 64 bits: with the most lots and money for which nothing in the fold overflows up to this price.
 
-    None where even one lot would not fit.
+    None where even one lot would not fit. `history.play` compares lots and money with these bounds.
     """
     t = terms
     # Slippage at most doubles a price.
     price = 2 * highest_tick
     ratios = (t.slippage_n + t.slippage_d, t.stop_d, t.target_n + t.target_d, t.trail_d)
-    per_lot = price * t.unit_n * max(t.fee_n, t.position_d, t.exposure_d, 1)
-    denominators = t.unit_d * max(t.fee_d, t.position_n, t.exposure_n)
-    per_step = max(denominators, t.unit_d, t.daily_loss_d, t.drawdown_d, t.position_n, t.exposure_n)
-    if max(price * max(ratios), per_lot, per_step, t.least_steps * t.unit_d) >= LARGEST_INT64:
+    per_lot = price * t.unit_n * max(t.fee_n, t.position_d, t.exposure_d)
+    per_step = max(t.unit_d * max(t.position_n, t.exposure_d), t.daily_loss_d, t.drawdown_d)
+    constants = (t.unit_d * t.fee_d * t.scale, t.unit_d * t.least_steps, t.fixed_lots, t.max_entries, t.max_open)
+    if max(price * max(ratios), per_lot, per_step, *constants) >= LARGEST_INT64:
         return None
     return t._replace(largest_lots=LARGEST_INT64 / per_lot, largest_money=LARGEST_INT64 / per_step)
 

@@ -8,7 +8,8 @@ import pandas as pd
 
 from engine.decide import choose
 from engine.indicators import Array
-from engine.orders import Action, Costs
+from engine.orders import Action
+from engine.terms import Costs
 from learning.measures import Interval, Resampling, mean_interval
 
 

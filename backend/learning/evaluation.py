@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.orders import Costs
+from engine.terms import Costs
 from learning.calibration import Calibration
 from learning.economy import Economy, economy
 from learning.examples import examples

@@ -20,10 +20,10 @@ from math import ceil
 
 import numpy as np
 
-from engine.decide import NO_DECISION, choose
+from engine.decide import choose
 from engine.features import FEATURES
 from engine.indicators import Array
-from engine.orders import Action
+from engine.orders import NO_DECISION, Action
 from engine.reasons import Flip, action_of
 from learning.forest import LEAF, Forest, Integers, Link
 

@@ -14,8 +14,8 @@ import pandas as pd
 
 from engine.features import FEATURE_VERSION, FEATURES
 from engine.indicators import Array
-from engine.orders import Costs
 from engine.snapshot import market_frame
+from engine.terms import Costs
 from engine.validation import Rows
 from learning.artefacts import Scorer, content, to_onnx
 from learning.calibration import Calibration

@@ -8,7 +8,7 @@ from web.facts import ReadOnlyAdmin
 
 class SymbolForm(forms.ModelForm):
     def clean_extra_intervals(self) -> list[str]:
-        # An emptied field is None to Django, and no interval to people.
+        # Django cleans an emptied field to None.
         return self.cleaned_data["extra_intervals"] or []
 
 
@@ -23,26 +23,26 @@ class SymbolAdmin(admin.ModelAdmin):
     search_fields = ("symbol", "name")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Symbol | None = None) -> tuple[str, ...]:
-        # Another name would make the stored candles those of another instrument.
+        # Another name would assign the stored candles to another instrument.
         stamps = ("terms_at", "created_at", "updated_at")
         return stamps if obj is None else ("symbol", *stamps)
 
 
-class SeenAdmin(ReadOnlyAdmin):
-    """What was seen in the market: to look at, never to change."""
+class MarketDataAdmin(ReadOnlyAdmin):
+    """Market data, read-only."""
 
     list_select_related = ("symbol",)
     search_fields = ("=symbol__symbol",)
 
 
 @admin.register(Candle)
-class CandleAdmin(SeenAdmin):
+class CandleAdmin(MarketDataAdmin):
     list_display = ("symbol", "interval", "open_time", "open", "high", "low", "close", "volume", "source", "first_seen")
     list_filter = ("interval", "source")
 
 
 @admin.register(CandleRevision)
-class CandleRevisionAdmin(SeenAdmin):
+class CandleRevisionAdmin(MarketDataAdmin):
     list_display = (
         "symbol", "interval", "open_time", "stored", "reported", "source", "seen_at",
     )  # fmt: skip
@@ -61,13 +61,13 @@ class CandleRevisionAdmin(SeenAdmin):
 
 
 @admin.register(CandleGap)
-class CandleGapAdmin(SeenAdmin):
+class CandleGapAdmin(MarketDataAdmin):
     list_display = ("symbol", "interval", "first_missing", "last_missing", "missing", "found_at", "tries", "next_try")
     list_filter = ("interval",)
 
 
 @admin.register(OrderBookDepth)
-class OrderBookDepthAdmin(SeenAdmin):
+class OrderBookDepthAdmin(MarketDataAdmin):
     list_display = ("symbol", "time", "best_bid", "best_ask", "levels", "bid_quantity", "ask_quantity", "source")
 
 
@@ -77,8 +77,6 @@ def _values(candle: Candle | CandleRevision) -> str:
 
 @admin.register(SourceState)
 class SourceStateAdmin(ReadOnlyAdmin):
-    """How the sources are doing."""
-
     list_display = ("name", "state", "failures", "last_success_at", "last_failure_at", "retry_at", "last_error")
     list_filter = ("state",)
     ordering = ("name",)

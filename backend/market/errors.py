@@ -15,7 +15,7 @@ class MarketError(Exception):
 
     @property
     def lasting(self) -> str:
-        """What is wrong, in the same words as long as it is."""
+        """The reason in words that do not change while it lasts, so that logs can leave out repetitions."""
         return str(self)
 
 
@@ -24,11 +24,11 @@ class SymbolError(MarketError):
 
 
 class UnknownSource(MarketError):
-    """A name that is no source's."""
+    """A name that no source has."""
 
 
 class CandleFileMissing(MarketError):
-    """No file holds the series that was asked for."""
+    """No file holds the requested series."""
 
 
 class CandleFileError(MarketError):
@@ -52,13 +52,13 @@ class SourceError(MarketError):
 
 
 class SourceDown(SourceError):
-    """It cannot be reached, does not answer in time, or says itself that it does not work."""
+    """It cannot be reached, does not answer in time, or reports that it does not work."""
 
     retry_helps = True
 
 
 class RateLimited(SourceError):
-    """It was asked too often. `retry_after` is the number of seconds that it wants to be left alone, if it said so."""
+    """It was asked too often. `retry_after` is the number of seconds to wait, if it named one."""
 
     retry_helps = True
 
@@ -67,26 +67,26 @@ class RateLimited(SourceError):
         self.retry_after = retry_after
 
 
-class BudgetSpent(SourceError):
+class RequestBudgetExceeded(SourceError):
     """We would have to wait too long to stay within the rate that the source allows."""
 
 
-class GarbledAnswer(SourceError):
-    """An answer that cannot be read at all, as when it was cut off on its way."""
+class UnreadableResponse(SourceError):
+    """A response that cannot be parsed, such as one that was cut off."""
 
     retry_helps = True
 
 
-class BadAnswer(SourceError):
-    """An answer that can be read and must not be believed: another symbol, a price of zero, time going backwards."""
+class InvalidResponse(SourceError):
+    """A response that can be parsed and cannot be true: another symbol, a price of zero, times that go backwards."""
 
 
 class ClockSkew(SourceError):
-    """Its clock and ours differ so much that nobody could tell fresh data from stale."""
+    """Its clock and ours differ so much that fresh and stale data cannot be distinguished."""
 
 
 class RegionBlocked(SourceError):
-    """It does not serve the place that we ask from."""
+    """It does not serve the region that we ask from."""
 
 
 class UnknownInstrument(SourceError):
@@ -94,18 +94,18 @@ class UnknownInstrument(SourceError):
 
 
 class NotServed(SourceError):
-    """It does not keep what was asked for: the interval, or candles of so long ago."""
+    """It does not serve the requested interval, or candles that old."""
 
 
 class RequestRefused(SourceError):
-    """It calls the request itself wrong."""
+    """It rejects the request as wrong."""
 
 
 class CircuitOpen(SourceError):
-    """It has failed so often that it is left alone until `retry_at`. `cause` is what it failed with."""
+    """It has failed so often that it is not asked until `retry_at`. `cause` is the last failure."""
 
     def __init__(self, source: str, cause: str, retry_at: datetime) -> None:
-        super().__init__(source, f"it is left alone until {retry_at:%H:%M:%S} UTC, because {cause}")
+        super().__init__(source, f"it is paused until {retry_at:%H:%M:%S} UTC, because {cause}")
         self.cause = cause
         self.retry_at = retry_at
 
@@ -115,28 +115,28 @@ class CircuitOpen(SourceError):
 
 
 class NoSource(MarketError):
-    """None of the sources of a symbol had an answer; the message names each and why."""
+    """None of the sources of a symbol had an answer; the message names each and its reason."""
 
     def __init__(self, wanted: str, failures: Sequence[SourceError | CandleFileError | CandleFileMissing]) -> None:
-        super().__init__(self._said(wanted, [str(failure) for failure in failures]))
+        super().__init__(self._message(wanted, [str(failure) for failure in failures]))
         self.wanted = wanted
         self.failures = tuple(failures)
         self.retry_helps = any(failure.retry_helps or isinstance(failure, CircuitOpen) for failure in failures)
 
     @property
     def lasting(self) -> str:
-        return self._said(self.wanted, [failure.lasting for failure in self.failures])
+        return self._message(self.wanted, [failure.lasting for failure in self.failures])
 
     @staticmethod
-    def _said(wanted: str, reasons: Sequence[str]) -> str:
+    def _message(wanted: str, reasons: Sequence[str]) -> str:
         return f"no source for {wanted}: {'; '.join(reasons) or 'no source serves it'}"
 
 
 def reason(error: Exception) -> str:
-    """What an error says, for people."""
+    """The reason of an error, for logs and users."""
     return error.lasting if isinstance(error, MarketError) else str(error)
 
 
 def gist(text: str) -> str:
-    """A reason without the times and counts in it, which make each repetition look like another one."""
+    """A reason without its times and counts, to recognise repetitions."""
     return NUMBER.sub("#", text)

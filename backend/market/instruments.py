@@ -51,7 +51,7 @@ def is_stored(symbol: str) -> bool:
 
 def stored_instrument(row: Symbol, price_tick: Decimal | None = None) -> Instrument:
     """The instrument of a row. The tick may be left out where the row states one."""
-    kind, in_coins = Kind(row.kind), crypto_quote(row.symbol) in COIN_QUOTES
+    kind, in_coins = Kind(row.kind), is_in_coins(row)
     tick = row.price_tick if price_tick is None else price_tick
     if tick is None:
         raise ValueError(f"{row.symbol} has no price tick yet: no candles have been seen")
@@ -64,6 +64,11 @@ def stored_instrument(row: Symbol, price_tick: Decimal | None = None) -> Instrum
         else _short(row.minimum_notional),
         money_step=COIN_STEP if in_coins else CENT,
     )
+
+
+def is_in_coins(row: Symbol) -> bool:
+    """Whether its money is itself a coin."""
+    return crypto_quote(row.symbol) in COIN_QUOTES
 
 
 def inferred_tick(history: pd.DataFrame) -> Decimal:

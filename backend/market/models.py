@@ -12,14 +12,14 @@ from django.utils import timezone
 from market.sources.base import SOURCE_NAME, SOURCE_NAMES
 from market.symbols import PATTERN, Kind
 
-# Above every price and volume there is. PostgreSQL sorts NaN and infinity above all numbers, so this bound stops them.
+# Above every real price and volume. PostgreSQL sorts NaN and infinity above all numbers, so this bound stops them.
 LARGEST_NUMBER = 1e30
 LONGEST_SOURCE = 40
 MOST_LEVELS = 200
 
 
 def check_intervals(names: Any) -> None:
-    from engine.candles import INTERVALS  # pandas, which the start of the site need not import
+    from engine.candles import INTERVALS  # pandas, which the start of the web server need not import
 
     if not isinstance(names, list) or not all(isinstance(name, str) and name in INTERVALS for name in names):
         raise ValidationError(f"must be a list of intervals: {', '.join(INTERVALS)}")
@@ -43,7 +43,7 @@ class Symbol(models.Model):
     source = models.CharField(
         max_length=LONGEST_SOURCE, blank=True, validators=[RegexValidator(SOURCE_NAME.pattern)], help_text=SOURCE_NAMES
     )
-    # Stored beside the interval that is traded: candles of more intervals, and this many levels of the order book.
+    # Stored beside the traded interval: candles of more intervals, and this many levels of the order book.
     extra_intervals = models.JSONField(
         default=list, blank=True, validators=[check_intervals], help_text='["15m", "4h"]'
     )
@@ -77,8 +77,8 @@ class Symbol(models.Model):
 class Candle(models.Model):
     """A closed candle as it was first seen. It never changes.
 
-    Floats and not decimals: candles feed indicators, which are float arithmetic, and a double gives back every price
-    of up to 15 digits as it was written. Decimals begin at the order.
+    Floats and not decimals: candles feed indicators, which are float arithmetic, and a double preserves every price
+    of up to 15 digits. Decimals begin at the order.
     """
 
     # The unique constraint's index begins with the symbol and serves the foreign key too.
@@ -118,10 +118,10 @@ class Candle(models.Model):
 
 
 class CandleRevision(models.Model):
-    """Another version of a stored candle that its source reported later: to look at, never to trade on.
+    """Another version of a stored candle that its source reported later: for information, never traded on.
 
-    A row for each version that differs from the stored candle and from the other rows, with the time of its first
-    sight. The stored candle stays as it was.
+    A row for each version that differs from the stored candle and from the other rows, with the time when it was first
+    seen. The stored candle stays as it was.
     """
 
     symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="revisions", db_index=False)
@@ -145,11 +145,11 @@ class CandleRevision(models.Model):
         indexes = [models.Index(fields=["-seen_at"], name="market_revision_newest")]  # The admin's list.
 
     def __str__(self) -> str:
-        return f"{self.symbol} {self.interval} {self.open_time:%Y-%m-%d %H:%M}, as {self.source} told it later"
+        return f"{self.symbol} {self.interval} {self.open_time:%Y-%m-%d %H:%M}, as {self.source} reported it later"
 
 
 class CandleGap(models.Model):
-    """Candles in a row that were to be expected and are not stored. Filled, it is gone; asked for in vain, it stays."""
+    """Expected candles that are not stored. Deleted when filled, kept when the source does not have them."""
 
     symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="gaps", db_index=False)
     interval = models.CharField(max_length=3)
@@ -174,7 +174,7 @@ class CandleGap(models.Model):
 
 
 class OrderBookDepth(models.Model):
-    """The best prices of an order book, and what stands in its first levels, at one moment."""
+    """The best prices of an order book, and the quantities of its first levels, at one time."""
 
     symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="depths", db_index=False)
     time = models.DateTimeField()
@@ -205,14 +205,14 @@ class OrderBookDepth(models.Model):
 
 
 class SourceState(models.Model):
-    """How a source of candles is doing, as the processes that ask it have found (market.source_states)."""
+    """The state of a source of candles, as seen by the processes that ask it (market.sources.health)."""
 
-    class State(models.TextChoices):
+    class Condition(models.TextChoices):
         WORKING = "working"
-        PAUSED = "paused"  # It failed too often and is left alone until retry_at; then one request decides.
+        PAUSED = "paused"  # It failed too often and is not asked until retry_at; then one request decides.
 
     name = models.CharField(max_length=LONGEST_SOURCE, unique=True)
-    state = models.CharField(max_length=7, choices=State.choices, default=State.WORKING)
+    state = models.CharField(max_length=7, choices=Condition.choices, default=Condition.WORKING)
     failures = models.PositiveIntegerField(default=0, help_text="in a row")
     last_error = models.TextField(blank=True)
     last_success_at = models.DateTimeField(null=True, blank=True)

@@ -4,16 +4,15 @@ from datetime import datetime
 
 import numpy as np
 import pandas as pd
-from django.db.models import QuerySet, Sum
 
+from database import candles as candle_table
+from database.candles import Array
 from engine.candles import COLUMNS
-from market import candle_table
-from market.candle_table import Array
-from market.models import CandleGap, CandleRevision, OrderBookDepth, Symbol
-from market.sessions import Times, moment, session_of
+from market.calendar.sessions import MICROSECOND, Times, moment, session_of
+from market.models import OrderBookDepth, Symbol
 
 SECOND = np.timedelta64(1, "s")
-# So many candles show how a series is stamped.
+# How many candles show how a series is stamped.
 LIKE = 3
 
 
@@ -36,36 +35,20 @@ def frame_of(times: Times, values: Array) -> pd.DataFrame:
 
 
 def staleness(symbol: Symbol, interval: str, now: datetime) -> float | None:
-    """For how many seconds the candle after the newest stored one has been due: 0 where nothing is late, and None
-    where nothing is stored. A night or a holiday makes nothing late.
+    """Seconds since the candle after the newest stored one was due: 0 where none is late, None where none is stored.
+
+    A night or a holiday delays nothing.
     """
     times, _ = candle_table.read(symbol.pk, interval, newest=LIKE)
     if not len(times):
         return None
     session = session_of(symbol.symbol, symbol.kind)
     newest = session.named(interval, times[-1:])[0]
-    due = session.open_times(interval, newest + np.timedelta64(1, "us"), moment(now), like=times)
+    due = session.open_times(interval, newest + MICROSECOND, moment(now), like=times)
     closes = session.close_times(interval, due[:1])
     return float(max((moment(now) - closes[0]) / SECOND, 0.0)) if len(due) else 0.0
 
 
-def open_gaps(symbol: Symbol, interval: str) -> "QuerySet[CandleGap]":
-    """The gaps that are known and not filled, oldest first."""
-    return CandleGap.objects.filter(symbol=symbol, interval=interval)
-
-
-def missing_candles(symbol: Symbol, interval: str) -> int:
-    """How many candles lie in known gaps."""
-    total: int = open_gaps(symbol, interval).aggregate(total=Sum("missing", default=0))["total"]
-    return total
-
-
-def revision_count(symbol: Symbol, interval: str | None = None) -> int:
-    """How many other versions of stored candles have been seen."""
-    revisions = CandleRevision.objects.filter(symbol=symbol)
-    return (revisions if interval is None else revisions.filter(interval=interval)).count()
-
-
 def newest_depth(symbol: Symbol, before: datetime) -> OrderBookDepth | None:
-    """The order book as it was last seen at that moment."""
+    """The newest stored order book at that time."""
     return OrderBookDepth.objects.filter(symbol=symbol, time__lte=before).order_by("-time").first()

@@ -3,10 +3,10 @@
 import pandas as pd
 from django.utils import timezone
 
+from database import candles as candle_table
 from engine.candles import interval_length, validate
-from market import candle_table
+from market.calendar.sessions import times_of
 from market.models import Symbol
-from market.sessions import times_of
 from market.symbols import kind_of, parse_symbol
 
 ROWS_AT_ONCE = 50_000
@@ -19,17 +19,17 @@ def add_symbol(text: str, name: str = "") -> Symbol:
 
 
 def hold(symbol: Symbol) -> None:
-    """Until the caller's transaction ends, nobody else stores candles of a live market or tells about them."""
+    """Until the caller's transaction ends, no other process stores or publishes candles of a live market."""
     Symbol.objects.select_for_update(no_key=True).get(pk=symbol.pk)
 
 
 def store_candles(symbol: Symbol, interval: str, frame: pd.DataFrame, source: str) -> int:
-    """Store the closed candles of a frame and return how many were new. Raises CandleError.
+    """Stores the closed candles of a frame and returns how many were new. Raises CandleError.
 
-    A candle that is stored already stays as it was first seen, whatever the frame says now.
+    A candle that is already stored stays as it was first seen.
     """
     interval_length(interval)
-    # Without the interval: in the two candles around a weekend no distance agrees with it.
+    # Without the interval: of two candles around a weekend, no distance is a multiple of it.
     frame = validate(frame)
     times, values = times_of(frame.index), frame.to_numpy()
     parts = [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(times), ROWS_AT_ONCE)]

@@ -1,4 +1,4 @@
-"""What the name of an instrument says: a strict pattern, and the kind by the form of the whole name."""
+"""Names of instruments: a strict pattern, and the kind by the form of the name."""
 
 import re
 from enum import StrEnum
@@ -14,7 +14,7 @@ CURRENCIES = frozenset((
     "TWD", "USD", "ZAR", "XAG", "XAU", "XPD", "XPT",
 ))  # fmt: skip
 FOREX = re.compile(r"([A-Z]{3})-?([A-Z]{3})(=X)?")
-# The quote stands at the end and needs a base before it: ABNB and GBTC are shares.
+# The quote is the end of the name and needs a base before it: ABNB and GBTC are shares.
 CRYPTO = re.compile(r"[A-Z0-9]{2,}-?(?P<quote>USDT|USDC|FDUSD|BUSD|TUSD|PERP|BTC|ETH)")
 # With a base of three or more the name has at least six letters: longer than a ticker without a suffix.
 CRYPTO_LONG_BASE = re.compile(r"[A-Z0-9]{3,}-?(?P<quote>USD|EUR|GBP|TRY|BNB)")

@@ -2,20 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
-from django.db.models import Model
-from django.utils import timezone
 
+from database import candles
+from database.candles import Array, Times
 from engine.candles import COLUMNS
-from market import candle_table
-from market.candle_table import Array
-from market.models import Symbol
-from market.sessions import Times
-from market.statements import Inserted
-
-BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
+from market.models import Candle, Symbol
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +22,7 @@ class CandleWindow:
     @classmethod
     def stored(cls, symbol: Symbol, interval: str, length: int, end: datetime | None = None) -> "CandleWindow":
         """The newest candles of the table that opened before `end`."""
-        return cls(length, *candle_table.read(symbol.pk, interval, end=end, newest=length))
+        return cls(length, *candles.read(symbol.pk, interval, end=end, newest=length))
 
     @property
     def newest(self) -> datetime:
@@ -45,16 +38,15 @@ class CandleWindow:
         times = np.concatenate([self.times, time])[-self.length :]
         return CandleWindow(self.length, times, np.concatenate([self.values, values.T], axis=1)[:, -self.length :])
 
-    def store_newest(self, symbol: Symbol, interval: str, source: str, telling: Inserted[Any], row: Model) -> bool:
-        """Stores the last candle, and with it a row that tells of it. Nothing, and False, where the table does not hold
-        what this window has before it.
+    def is_stored(self, symbol: Symbol, interval: str) -> bool:
+        """Whether the table holds these candles up to the newest, and no others.
 
         Stored candles never change and none is removed: as many of them in the same time are the same.
         """
-        since = _aware(self.times[0]) if len(self.times) == self.length else BEGINNING
-        before = candle_table.Before(len(self.times) - 1, since)
-        time, values, now = self.times[-1:], self.values[:, -1:].T, timezone.now()
-        return candle_table.insert_and_tell(symbol.pk, interval, source, now, time, values, before, telling, row)
+        stored = Candle.objects.filter(symbol=symbol, interval=interval, open_time__lte=self.newest)
+        if len(self.times) == self.length:
+            stored = stored.filter(open_time__gte=_aware(self.times[0]))
+        return stored.count() == len(self.times)
 
 
 def _aware(time: np.datetime64) -> datetime:

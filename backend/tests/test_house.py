@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -46,12 +47,22 @@ def test_the_checks_pass_in_production():
 
 
 def test_a_start_imports_nothing_heavy():
-    heavy = ["numpy", "pandas", "plotly", "scipy", "sklearn", "talib"]
+    numeric = ["numpy", "pandas", "plotly", "scipy", "sklearn", "talib"]
+    services = ["celery", "kombu", "prometheus_client", "psycopg", "redis", "requests", "rest_framework.views"]
+    own = ["config.urls", "trading.admin", "trading.agents.journal", "trading.messages.adapter", "web.errors"]
+    heavy = numeric + services + own
     script = f"import django, sys; django.setup(); print([name for name in {heavy} if name in sys.modules])"
     environment = {"PATH": os.defpath, "DJANGO_SETTINGS_MODULE": "config.settings"}
     command = [sys.executable, "-c", script]
     result = subprocess.run(command, cwd=BACKEND_DIR, env=environment, capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
+
+
+def test_the_admin_pages_pass_their_checks():
+    """`config.urls` imports the admin modules, possibly after `./photon check` has run the checks of the admin."""
+    import_module("config.urls")
+    assert "trading.admin" in sys.modules
+    assert run_checks(tags=["admin"]) == []
 
 
 @pytest.mark.parametrize(

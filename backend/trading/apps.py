@@ -5,8 +5,6 @@ class TradingConfig(AppConfig):
     name = "trading"
 
     def ready(self) -> None:
-        from trading import errors
         from trading.books import provisioning
 
         provisioning.connect()
-        errors.add_answers()

@@ -1,7 +1,7 @@
 """Every error of the API has one shape: `{"detail": str, "code": str, "fields"?: {name: [str]}}`.
 
 A view raises one of REST framework's exceptions or one of those below. An exception of another package becomes an
-answer once its app says how, in `AppConfig.ready`: `answer_with(SourceDown, lambda error: Unavailable(str(error)))`.
+answer once its API says how (`trading.api.errors`): `answer_with(SourceDown, lambda error: Unavailable(str(error)))`.
 """
 
 import logging

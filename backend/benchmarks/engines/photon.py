@@ -16,15 +16,14 @@ django.setup()
 
 import numpy as np
 import pandas as pd
+from engine.jump import Replay, replay_actions
 
 from benchmarks.engines.common import CASH, FAST, FEE, QUANTITY, SLIPPAGE, SLOW, Laps, Outcome, play
-from engine.decide import NO_DECISION, Policy
 from engine.history import Actions
 from engine.indicators import Array, deviation, sma
-from engine.jump import Replay, replay_actions
 from engine.metrics import metrics
-from engine.orders import Action, Costs, Instrument
-from engine.risk import Limits, Rules
+from engine.orders import NO_DECISION, Action, Instrument
+from engine.terms import Costs, Limits, Policy, Rules
 from market.sources import csv_file
 
 INTERVAL, NOISE = "1m", 20

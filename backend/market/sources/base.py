@@ -1,4 +1,4 @@
-"""What a source of candles is, and the values that it answers with."""
+"""What a source of candles is, and the values that it returns."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-if TYPE_CHECKING:  # Half a second that the start of the site need not spend.
+if TYPE_CHECKING:  # Its import takes half a second, which the start of the web server need not spend.
     import pandas as pd
 
 SOURCE_NAME = re.compile(r"^(csv|bybit|bybit:linear|binance|yahoo|ccxt:[a-z0-9]+)\Z")
 SOURCE_NAMES = "csv, bybit, bybit:linear, binance, yahoo, or ccxt: and the name of an exchange"
 
-# As much of a market as is known when its play or its trading begins: the longer of the two.
+# How much of a market is known when its replay or its trading begins: the longer of the two.
 FIRST_CANDLES = 1000
-"""As many as the indicators look back."""
+"""The look-back of the indicators."""
 FIRST_SPAN = timedelta(days=30)
-"""What a first model learns from."""
+"""The training data of a first model."""
 
 
 class Price(NamedTuple):
-    """A price that could be had at that time.
+    """A price at which could be traded at that time.
 
-    `age_seconds` have passed since, when it is handed out. Where an account sets no limit of its own, nothing is bought
-    on market data that are older than `oldest_seconds`; None means no such limit.
+    `age_seconds` is its age when it is returned. Where an account sets no limit of its own, nothing is bought on market
+    data older than `oldest_seconds`; None means no such limit.
     """
 
     time: datetime
@@ -37,18 +37,18 @@ class Price(NamedTuple):
 
 
 class Prices(StrEnum):
-    """What the prices of a source are. One series holds one kind."""
+    """How the prices of a source are adjusted. One series holds one kind."""
 
     AS_GIVEN = "as_given"
-    """A file's own, of which nobody knows."""
+    """Unknown, as in a file."""
     AS_TRADED = "as_traded"
     SPLIT_ADJUSTED = "split_adjusted"
-    """Every price before a split is divided by it, and will be again at the next one. Dividends are left in."""
+    """Every price before a split is divided by it. Not adjusted for dividends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the venue says of an instrument; None where it says nothing."""
+    """The trading rules that a venue states of an instrument; None where it states nothing."""
 
     name: str
     price_tick: Decimal | None = None
@@ -66,19 +66,19 @@ class Terms:
 
 
 class Source(Protocol):
-    """A place that candles come from. Every method raises a market.errors.SourceError when it cannot answer.
+    """Where candles come from. Every method raises a market.errors.SourceError when it has no answer.
 
-    A long history is fetched page by page. Each request passes through a guard: patience, budget and circuit breaker
-    belong to market.resilience.
+    A long history is fetched page by page, each page with the budget, retries and circuit breaker of
+    market.sources.resilience.
     """
 
     @property
     def name(self) -> str:
-        """As it is written into every candle: "bybit", "binance", "yahoo", "ccxt:kraken", "csv"."""
+        """As stored with every candle: "bybit", "binance", "yahoo", "ccxt:kraken", "csv"."""
 
     @property
     def intervals(self) -> frozenset[str]:
-        """The intervals it serves itself, of engine.candles.INTERVALS."""
+        """The intervals it serves, of engine.candles.INTERVALS."""
 
     @property
     def prices(self) -> Prices: ...
@@ -86,21 +86,21 @@ class Source(Protocol):
     def candles(self, symbol: str, interval: str, start: datetime, end: datetime) -> pd.DataFrame:
         """All closed candles with start <= open time < end, as a validated candle frame; empty when there are none.
 
-        The candle that is still forming is left out, by the clock of the source.
+        The candle that is still forming by the clock of the source is left out.
         """
 
     def terms(self, symbol: str) -> Terms: ...
 
     def quote(self, symbol: str) -> Price:
-        """The last price, and the time at which the source says that it was one."""
+        """The last price, with the time that the source states."""
 
     def earliest(self, interval: str, now: datetime) -> datetime | None:
-        """The first moment of which the source keeps candles of the interval, or None where it keeps them all."""
+        """The oldest time of which the source keeps candles of the interval, or None where it keeps them all."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """Candles, the source that served them, and why the ones before it did not."""
+class FetchedCandles:
+    """Candles, the source that served them, and why the sources before it did not."""
 
     candles: pd.DataFrame
     source: Source

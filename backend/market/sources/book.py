@@ -1,4 +1,4 @@
-"""The first levels of an order book: the best prices, and what stands behind them."""
+"""The first levels of an order book: best prices and quantities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
-from market.errors import BadAnswer
+from market.errors import InvalidResponse
 
 Level = tuple[Decimal, Decimal]
 """Price and quantity."""
@@ -15,7 +15,7 @@ Level = tuple[Decimal, Decimal]
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """A book at one moment; the quantities are sums over the first `levels` of each side."""
+    """An order book at one time; the quantities are sums over the first `levels` of each side."""
 
     time: datetime
     best_bid: Decimal
@@ -27,7 +27,7 @@ class Depth:
 
 @runtime_checkable
 class BookSource(Protocol):
-    """A source that tells its order book too."""
+    """A source that also serves its order book."""
 
     @property
     def name(self) -> str: ...
@@ -37,17 +37,17 @@ class BookSource(Protocol):
 
 
 def depth_of(source: str, time: datetime, bids: Sequence[Level], asks: Sequence[Level], levels: int) -> Depth:
-    """Raises BadAnswer for a book that is empty, crossed or out of order."""
+    """Raises InvalidResponse for an order book that is empty, crossed or out of order."""
     bids, asks = bids[:levels], asks[:levels]
     if not bids or not asks:
-        raise BadAnswer(source, "its order book has an empty side")
+        raise InvalidResponse(source, "its order book has an empty side")
     if not all(number.is_finite() and number > 0 for level in (*bids, *asks) for number in level):
-        raise BadAnswer(source, "its order book has a price or quantity that is not above zero")
+        raise InvalidResponse(source, "its order book has a price or quantity that is not above zero")
     falling = all(better[0] > worse[0] for better, worse in pairwise(bids))
     rising = all(better[0] < worse[0] for better, worse in pairwise(asks))
     if not (falling and rising):
-        raise BadAnswer(source, "the prices of its order book are out of order")
+        raise InvalidResponse(source, "the prices of its order book are out of order")
     if bids[0][0] >= asks[0][0]:
-        raise BadAnswer(source, f"its order book is crossed: {bids[0][0]} is bid and {asks[0][0]} asked")
+        raise InvalidResponse(source, f"its order book is crossed: {bids[0][0]} is bid and {asks[0][0]} asked")
     quantities = [sum((level[1] for level in side), Decimal(0)) for side in (bids, asks)]
     return Depth(time, bids[0][0], asks[0][0], min(len(bids), len(asks)), *quantities)

@@ -13,20 +13,20 @@ from pybit.exceptions import FailedRequestError, InvalidRequestError
 from pybit.unified_trading import HTTP
 
 from market.errors import (
-    BadAnswer,
-    GarbledAnswer,
+    InvalidResponse,
     RateLimited,
     RegionBlocked,
     RequestRefused,
     SourceDown,
     SourceError,
     UnknownInstrument,
+    UnreadableResponse,
 )
 from market.sources.base import Price, Prices, Terms
 from market.sources.book import Depth, depth_of
-from market.sources.client import Line, converted, venue_symbol
+from market.sources.client import HttpSettings, converted, venue_symbol
 from market.sources.http import failure_of_status, network_failures
-from market.sources.rows import Row, Wanted, checked_times, closed_rows, frame_of, milliseconds, moment
+from market.sources.rows import CandleRange, Row, checked_times, closed_rows, frame_of, milliseconds, utc_time
 
 BASE_URL = "https://api.bybit.com"
 PAGE = 1000
@@ -37,9 +37,9 @@ INTERVALS = {
 
 # Codes of https://bybit-exchange.github.io/docs/v5/error
 SYMBOL_OR_PARAMETER_WRONG = 10001
-TOO_MANY_VISITS = frozenset({10006, 10018})
-BROKEN_INSIDE = frozenset({10000, 10016, 10019})
-NOT_HERE = frozenset({10009, 10010, 10024, 10027})
+TOO_MANY_REQUESTS = frozenset({10006, 10018})
+SERVER_ERROR = frozenset({10000, 10016, 10019})
+REGION_BLOCKED = frozenset({10009, 10010, 10024, 10027})
 
 Category = Literal["spot", "linear"]
 Listed = TypeVar("Listed")
@@ -50,16 +50,16 @@ class _Klines(msgspec.Struct):
     list: list[tuple[str, str, str, str, str, str, str]]
 
 
-class _Ticker(msgspec.Struct):
+class _BybitTicker(msgspec.Struct):
     symbol: str
     lastPrice: Decimal
 
 
 class _Tickers(msgspec.Struct):
-    list: list[_Ticker]
+    list: list[_BybitTicker]
 
 
-class _Lot(msgspec.Struct):
+class _LotSize(msgspec.Struct):
     basePrecision: Decimal | None = None
     minOrderAmt: Decimal | None = None
     qtyStep: Decimal | None = None
@@ -70,26 +70,26 @@ class _PriceSteps(msgspec.Struct):
     tickSize: Decimal
 
 
-class _Instrument(msgspec.Struct):
+class _BybitInstrument(msgspec.Struct):
     symbol: str
     baseCoin: str
     quoteCoin: str
-    lotSizeFilter: _Lot
+    lotSizeFilter: _LotSize
     priceFilter: _PriceSteps
 
 
 class _Instruments(msgspec.Struct):
-    list: list[_Instrument]
+    list: list[_BybitInstrument]
 
 
-class _Book(msgspec.Struct):
+class _BybitBook(msgspec.Struct):
     s: str
     b: list[tuple[Decimal, Decimal]]
     a: list[tuple[Decimal, Decimal]]
     ts: int
 
 
-class _Answer(msgspec.Struct):
+class _Response(msgspec.Struct):
     time: int
     result: dict[str, Any]
 
@@ -100,15 +100,15 @@ class BybitSource:
     prices = Prices.AS_TRADED
     intervals = frozenset(INTERVALS)
 
-    def __init__(self, category: Category = "spot", base_url: str = BASE_URL, line: Line | None = None) -> None:
+    def __init__(self, category: Category = "spot", base_url: str = BASE_URL, http: HttpSettings | None = None) -> None:
         self.name = "bybit" if category == "spot" else f"bybit:{category}"
         self._category = category
-        self._line = line or Line()
-        # No code is left to pybit's own retries, which sleep for seconds; an empty set would mean its usual ones.
-        self._http = HTTP(max_retries=1, retry_codes={-1}, logging_level=logging.WARNING)
-        self._http.endpoint = base_url
-        self._http.timeout = self._line.timeout
-        self._http.client.hooks["response"].append(self._check_response)
+        self._http = http or HttpSettings()
+        # Disables pybit's own retries, which sleep for seconds; an empty set would mean its defaults.
+        self._pybit = HTTP(max_retries=1, retry_codes={-1}, logging_level=logging.WARNING)
+        self._pybit.endpoint = base_url
+        self._pybit.timeout = self._http.timeout
+        self._pybit.client.hooks["response"].append(self._check_response)
 
     def earliest(self, interval: str, now: datetime) -> None:
         return None
@@ -116,46 +116,45 @@ class BybitSource:
     def candles(self, symbol: str, interval: str, start: datetime, end: datetime) -> pd.DataFrame:
         """Page by page from the newest back.
 
-        No page asks for more than one answer holds: which part of a longer time Bybit leaves out is not said.
+        No request exceeds one page: which part of a longer period Bybit would leave out is not documented.
         """
-        wanted = Wanted.of(self.name, self.intervals, interval, start, end)
+        requested = CandleRange.of(self.name, self.intervals, interval, start, end)
         rows: list[Row] = []
-        while wanted.first < wanted.end:
-            asked = wanted.newest(PAGE)
-            page, closed = self._line.guard(partial(self._page, symbol, asked))
-            if not page and asked.first > wanted.first:
-                # The time before the listing, as a rule: one request for all that is left of it.
-                earlier = Wanted(interval, wanted.first, asked.first)
-                page, closed = self._line.guard(partial(self._page, symbol, earlier))
+        while requested.first < requested.end:
+            asked = requested.newest(PAGE)
+            page, closed = self._http.guard(partial(self._page, symbol, asked))
+            if not page and asked.first > requested.first:
+                # Usually the time before the listing: one request for all that is left.
+                earlier = CandleRange(interval, requested.first, asked.first)
+                page, closed = self._http.guard(partial(self._page, symbol, earlier))
             if not page:
                 break
             rows = closed + rows
-            wanted = Wanted(interval, wanted.first, page[0][0])
+            requested = CandleRange(interval, requested.first, page[0][0])
         return frame_of(self.name, rows)
 
     def quote(self, symbol: str) -> Price:
-        return self._line.guard(partial(self._quote, symbol))
+        return self._http.guard(partial(self._quote, symbol))
 
     def terms(self, symbol: str) -> Terms:
-        return self._line.guard(partial(self._terms, symbol))
+        return self._http.guard(partial(self._terms, symbol))
 
     def depth(self, symbol: str, levels: int) -> Depth:
         """The first levels of the order book, up to 200 in spot."""
-        return self._line.guard(partial(self._depth, symbol, levels))
+        return self._http.guard(partial(self._depth, symbol, levels))
 
-    def _page(self, symbol: str, wanted: Wanted) -> tuple[list[Row], list[Row]]:
-        """The newest candles that were asked for, and the closed ones of them; both oldest first."""
-        last = wanted.end - 1
+    def _page(self, symbol: str, requested: CandleRange) -> tuple[list[Row], list[Row]]:
+        """The newest requested candles, and the closed ones of them; both oldest first."""
+        last = requested.end - 1
         answer = self._ask(
-            "get_kline", symbol, interval=INTERVALS[wanted.interval], start=wanted.first, end=last, limit=PAGE
+            "get_kline", symbol, interval=INTERVALS[requested.interval], start=requested.first, end=last, limit=PAGE
         )
         klines = converted(self.name, answer.result, _Klines)
         self._check_symbol(klines.symbol, symbol)
         rows = [_row(self.name, kline) for kline in reversed(klines.list)]
-        checked_times(self.name, [row[0] for row in rows], wanted)
-        closed = closed_rows(rows, wanted, self._line.check_clock(self.name, moment(answer.time)))
-        # Before the next page is asked for: a bad page is asked for again, and not the whole history.
-        frame_of(self.name, closed)
+        checked_times(self.name, [row[0] for row in rows], requested)
+        closed = closed_rows(rows, requested, self._http.check_clock(self.name, utc_time(answer.time)))
+        frame_of(self.name, closed)  # so that an invalid page is retried, and not the whole history
         return rows, closed
 
     def _quote(self, symbol: str) -> Price:
@@ -163,8 +162,8 @@ class BybitSource:
         ticker = self._only(converted(self.name, answer.result, _Tickers).list, symbol)
         self._check_symbol(ticker.symbol, symbol)
         if not (ticker.lastPrice.is_finite() and ticker.lastPrice > 0):
-            raise BadAnswer(self.name, f"its last price of {symbol} is {ticker.lastPrice}")
-        return Price(self._line.check_clock(self.name, moment(answer.time)), float(ticker.lastPrice))
+            raise InvalidResponse(self.name, f"its last price of {symbol} is {ticker.lastPrice}")
+        return Price(self._http.check_clock(self.name, utc_time(answer.time)), float(ticker.lastPrice))
 
     def _terms(self, symbol: str) -> Terms:
         answer = self._ask("get_instruments_info", symbol)
@@ -179,69 +178,69 @@ class BybitSource:
                 minimum_notional=lot.minNotionalValue or lot.minOrderAmt,
             )
         except ValueError as error:
-            raise BadAnswer(self.name, f"{symbol}: {error}") from error
+            raise InvalidResponse(self.name, f"{symbol}: {error}") from error
 
     def _depth(self, symbol: str, levels: int) -> Depth:
         answer = self._ask("get_orderbook", symbol, limit=levels)
-        book = converted(self.name, answer.result, _Book)
+        book = converted(self.name, answer.result, _BybitBook)
         self._check_symbol(book.s, symbol)
-        return depth_of(self.name, self._line.check_clock(self.name, moment(book.ts)), book.b, book.a, levels)
+        return depth_of(self.name, self._http.check_clock(self.name, utc_time(book.ts)), book.b, book.a, levels)
 
-    def _ask(self, method: str, symbol: str, **parameters: str | int) -> _Answer:
-        ask = getattr(self._http, method)
+    def _ask(self, method: str, symbol: str, **parameters: str | int) -> _Response:
+        ask = getattr(self._pybit, method)
         try:
             with network_failures(self.name):
                 answer = ask(category=self._category, symbol=venue_symbol(symbol), **parameters)
         except InvalidRequestError as error:
             raise self._refusal(error, symbol) from error
         except FailedRequestError as error:
-            raise GarbledAnswer(self.name, str(error.message)) from error
-        return converted(self.name, answer, _Answer)
+            raise UnreadableResponse(self.name, str(error.message)) from error
+        return converted(self.name, answer, _Response)
 
     def _check_response(self, response: requests.Response, **_: object) -> None:
-        """Before pybit looks at it: it forgets Retry-After and stumbles over JSON that is no object."""
+        """Before pybit parses it: pybit drops Retry-After and fails on JSON that is no object."""
         failure = failure_of_status(self.name, response.status_code, response.headers, response.text)
         if failure:
             raise failure
         try:
             body = response.json()
         except ValueError as error:
-            problem = "its answer cannot be read: not, or not the whole of, a JSON text"
-            raise GarbledAnswer(self.name, problem) from error
+            problem = "its response cannot be parsed: no JSON, or cut off"
+            raise UnreadableResponse(self.name, problem) from error
         if not isinstance(body, dict) or not isinstance(body.get("retCode"), int):
-            raise BadAnswer(self.name, "its answer has another form than agreed: no retCode")
+            raise InvalidResponse(self.name, "its response has an unknown form: no retCode")
 
     def _refusal(self, error: InvalidRequestError, symbol: str) -> SourceError:
-        code, said = error.status_code, f"{error.message} (retCode {error.status_code})"
-        if code in TOO_MANY_VISITS:
-            return RateLimited(self.name, said, self._reset_seconds(error))
-        if code in BROKEN_INSIDE:
-            return SourceDown(self.name, said)
-        if code in NOT_HERE:
-            return RegionBlocked(self.name, said)
+        code, problem = error.status_code, f"{error.message} (retCode {error.status_code})"
+        if code in TOO_MANY_REQUESTS:
+            return RateLimited(self.name, problem, self._reset_seconds(error))
+        if code in SERVER_ERROR:
+            return SourceDown(self.name, problem)
+        if code in REGION_BLOCKED:
+            return RegionBlocked(self.name, problem)
         if code == SYMBOL_OR_PARAMETER_WRONG and "symbol" in str(error.message).lower():
-            return UnknownInstrument(self.name, f"it has no {symbol}: {said}")
-        return RequestRefused(self.name, said)
+            return UnknownInstrument(self.name, f"it has no {symbol}: {problem}")
+        return RequestRefused(self.name, problem)
 
     def _reset_seconds(self, error: InvalidRequestError) -> float | None:
         reset = (error.resp_headers or {}).get("X-Bapi-Limit-Reset-Timestamp", "")
         if not (reset.isascii() and reset.isdigit()):
             return None
-        return max(int(reset) - milliseconds(self._line.clock()), 0) / 1000
+        return max(int(reset) - milliseconds(self._http.clock()), 0) / 1000
 
     def _only(self, found: list[Listed], symbol: str) -> Listed:
-        # Spot answers a name that it does not know with success and an empty list.
+        # For an unknown name, spot returns success and an empty list.
         if not found:
             raise UnknownInstrument(self.name, f"it has no {symbol}")
         return found[0]
 
     def _check_symbol(self, named: str, symbol: str) -> None:
         if named != venue_symbol(symbol):
-            raise BadAnswer(self.name, f"asked for {symbol}, it answered with {named}")
+            raise InvalidResponse(self.name, f"asked for {symbol}, it answered with {named}")
 
 
 def _row(source: str, kline: tuple[str, ...]) -> Row:
     time, open_, high, low, close, volume = kline[:6]
     if not (time.isascii() and time.isdigit()):
-        raise BadAnswer(source, f"it sent a candle of {time[:40]!r}, which is no time")
+        raise InvalidResponse(source, f"it sent a candle of {time[:40]!r}, which is no time")
     return int(time), open_, high, low, close, volume

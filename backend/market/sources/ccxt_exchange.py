@@ -1,8 +1,7 @@
 """Any exchange that ccxt knows, spot only: `ccxt:kraken`.
 
-ccxt puts the candles of an answer in order and reads a missing field as nothing, so that an answer in the wrong order
-is mended and one of another form is empty. How much history there is differs from exchange to exchange; Kraken, for
-one, keeps 720 candles.
+ccxt sorts the candles of a response and ignores missing fields, so that a response in the wrong order is repaired and
+one of an unknown form is empty. How much history there is differs by exchange; Kraken, for one, keeps 720 candles.
 """
 
 from datetime import datetime
@@ -18,8 +17,7 @@ import requests
 
 from engine.candles import INTERVALS
 from market.errors import (
-    BadAnswer,
-    GarbledAnswer,
+    InvalidResponse,
     NotServed,
     RateLimited,
     RequestRefused,
@@ -27,11 +25,12 @@ from market.errors import (
     SourceError,
     UnknownInstrument,
     UnknownSource,
+    UnreadableResponse,
 )
 from market.sources.base import Price, Prices, Terms
-from market.sources.client import Line, decoded
+from market.sources.client import HttpSettings, decoded
 from market.sources.http import connection_problem, failure_of_status, retry_after, server_time
-from market.sources.rows import Row, Wanted, checked_times, closed_rows, frame_of, moment
+from market.sources.rows import CandleRange, Row, checked_times, closed_rows, frame_of, utc_time
 from market.symbols import crypto_quote
 
 PREFIX = "ccxt:"
@@ -42,40 +41,40 @@ LONGEST_TEXT = 200
 class CcxtSource:
     prices = Prices.AS_TRADED
 
-    def __init__(self, exchange_id: str, base_url: str | None = None, line: Line | None = None) -> None:
+    def __init__(self, exchange_id: str, base_url: str | None = None, http: HttpSettings | None = None) -> None:
         """Raises UnknownSource for a name that ccxt does not know."""
         if exchange_id not in ccxt.exchanges:
             raise UnknownSource(f"ccxt knows no exchange {exchange_id!r}")
         self.name = PREFIX + exchange_id
-        self._line = line or Line()
-        self._exchange: Any = getattr(ccxt, exchange_id)({"timeout": int(self._line.read_seconds * 1000)})
+        self._http = http or HttpSettings()
+        self._exchange: Any = getattr(ccxt, exchange_id)({"timeout": int(self._http.read_seconds * 1000)})
         self._exchange.session.hooks["response"].append(self._check_response)
         if base_url:
             self._exchange.urls["api"] = _moved(self._exchange.urls["api"], base_url)
-        # Where weeks begin is not agreed among exchanges.
+        # Exchanges disagree on the first day of a week.
         self.intervals = frozenset(INTERVALS) & frozenset(self._exchange.timeframes or ()) - {"1w"}
 
     def earliest(self, interval: str, now: datetime) -> None:
         return None
 
     def candles(self, symbol: str, interval: str, start: datetime, end: datetime) -> pd.DataFrame:
-        """Page by page from the oldest on. Many exchanges answer a window and not a count: an empty one is passed."""
-        wanted = Wanted.of(self.name, self.intervals, interval, start, end)
+        """Page by page from the oldest on. Many exchanges serve a time window and no count: an empty one is skipped."""
+        requested = CandleRange.of(self.name, self.intervals, interval, start, end)
         market = self._market(symbol)
-        page_length = self._page_size(market) * wanted.length
+        page_length = self._page_size(market) * requested.length
         rows: list[Row] = []
-        while wanted.first < wanted.end:
-            page, closed, now = self._line.guard(partial(self._page, market, wanted))
+        while requested.first < requested.end:
+            page, closed, now = self._http.guard(partial(self._page, market, requested))
             rows += closed
-            following = page[-1][0] + wanted.length if page else wanted.first + page_length
-            if len(closed) < len(page) or moment(following) > now:
+            following = page[-1][0] + requested.length if page else requested.first + page_length
+            if len(closed) < len(page) or utc_time(following) > now:
                 break
-            wanted = Wanted(interval, following, wanted.end)
+            requested = CandleRange(interval, following, requested.end)
         return frame_of(self.name, rows)
 
     def quote(self, symbol: str) -> Price:
         market = self._market(symbol)
-        return self._line.guard(partial(self._quote, market))
+        return self._http.guard(partial(self._quote, market))
 
     def terms(self, symbol: str) -> Terms:
         market = self._market(symbol)
@@ -87,14 +86,14 @@ class CcxtSource:
                 minimum_notional=_exact((market["limits"].get("cost") or {}).get("min")),
             )
         except ValueError as error:
-            raise BadAnswer(self.name, f"{symbol}: {error}") from error
+            raise InvalidResponse(self.name, f"{symbol}: {error}") from error
 
     def _market(self, symbol: str) -> dict[str, Any]:
         quote = crypto_quote(symbol)
         if not quote:
-            raise UnknownInstrument(self.name, f"it has coins only, and {symbol} is none")
+            raise UnknownInstrument(self.name, f"it has coins only, and {symbol} is not one")
         if not self._exchange.markets:
-            self._line.guard(partial(self._ask, "load_markets"))
+            self._http.guard(partial(self._ask, "load_markets"))
         pair = f"{symbol.removesuffix(quote).removesuffix('-')}/{quote}"
         if pair not in self._exchange.markets:
             raise UnknownInstrument(self.name, f"it has no {pair}")
@@ -103,68 +102,68 @@ class CcxtSource:
     def _page_size(self, market: dict[str, Any]) -> int:
         return self._exchange.feature_value(market["symbol"], "fetchOHLCV", "limit") or USUAL_PAGE
 
-    def _page(self, market: dict[str, Any], wanted: Wanted) -> tuple[list[Row], list[Row], datetime]:
-        """The oldest candles that were asked for, the closed ones of them, and the time there."""
+    def _page(self, market: dict[str, Any], requested: CandleRange) -> tuple[list[Row], list[Row], datetime]:
+        """The oldest requested candles, the closed ones of them, and the time of the exchange."""
         size = self._page_size(market)
-        answer = self._ask("fetch_ohlcv", market["symbol"], wanted.interval, wanted.first, size)
-        rows: list[Row] = [tuple(row[:6]) for row in answer if row[0] is None or row[0] < wanted.end]
+        answer = self._ask("fetch_ohlcv", market["symbol"], requested.interval, requested.first, size)
+        rows: list[Row] = [tuple(row[:6]) for row in answer if row[0] is None or row[0] < requested.end]
         if any(row[0] is None for row in rows):
-            raise BadAnswer(self.name, f"it sent a candle of {market['symbol']} without a time")
-        checked_times(self.name, [row[0] for row in rows], wanted)
-        now = self._time_there()
-        closed = closed_rows(rows, wanted, now)
-        frame_of(self.name, closed)  # a bad page is asked for again, and not the whole history
+            raise InvalidResponse(self.name, f"it sent a candle of {market['symbol']} without a time")
+        checked_times(self.name, [row[0] for row in rows], requested)
+        now = self._server_time()
+        closed = closed_rows(rows, requested, now)
+        frame_of(self.name, closed)  # so that an invalid page is retried, and not the whole history
         return rows, closed, now
 
     def _quote(self, market: dict[str, Any]) -> Price:
         ticker = self._ask("fetch_ticker", market["symbol"])
         if ticker.get("symbol") != market["symbol"]:
-            raise BadAnswer(self.name, f"asked for {market['symbol']}, it answered with {ticker.get('symbol')}")
+            raise InvalidResponse(self.name, f"asked for {market['symbol']}, it answered with {ticker.get('symbol')}")
         price, time = ticker.get("last"), ticker.get("timestamp")
         if not price or not price > 0:
-            raise BadAnswer(self.name, f"its last price of {market['symbol']} is {price}")
-        return Price(moment(time) if time else self._time_there(), float(price))
+            raise InvalidResponse(self.name, f"its last price of {market['symbol']} is {price}")
+        return Price(utc_time(time) if time else self._server_time(), float(price))
 
     def _ask(self, method: str, *arguments: Any) -> Any:
         try:
             return getattr(self._exchange, method)(*arguments)
         except ccxt.BadSymbol as error:
-            raise UnknownInstrument(self.name, _said(error)) from error
+            raise UnknownInstrument(self.name, _short(error)) from error
         except (ccxt.DDoSProtection, ccxt.RateLimitExceeded) as error:
             headers = self._exchange.last_response_headers or {}
-            raise RateLimited(self.name, f"asked too often: {_said(error)}", retry_after(headers)) from error
+            raise RateLimited(self.name, f"rate limit exceeded: {_short(error)}", retry_after(headers)) from error
         except ccxt.RequestTimeout as error:
             raise SourceDown(self.name, "no answer within the time allowed") from error
         except ccxt.NotSupported as error:
-            raise NotServed(self.name, _said(error)) from error
+            raise NotServed(self.name, _short(error)) from error
         except (ccxt.NetworkError, ccxt.ExchangeError) as error:
             raise self._failure(error) from error
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            # ccxt takes answers apart without looking.
-            raise BadAnswer(self.name, f"its answer has another form than agreed: {_said(error)}") from error
+            # ccxt reads responses without checking their form.
+            raise InvalidResponse(self.name, f"its response has an unknown form: {_short(error)}") from error
 
     def _failure(self, error: Exception) -> SourceError:
         cause = error.__cause__ or error.__context__
         if isinstance(cause, requests.exceptions.ChunkedEncodingError | requests.exceptions.ContentDecodingError):
-            return GarbledAnswer(self.name, "its answer was cut off")
+            return UnreadableResponse(self.name, "its response was cut off")
         if isinstance(cause, requests.exceptions.ConnectionError):
             return SourceDown(self.name, connection_problem(str(cause)))
-        # It calls an exchange that refuses a request unavailable.
+        # ccxt reports a refused request as an unavailable exchange.
         refused = isinstance(cause, requests.exceptions.HTTPError) or not isinstance(error, ccxt.NetworkError)
-        return (RequestRefused if refused else SourceDown)(self.name, _said(error))
+        return (RequestRefused if refused else SourceDown)(self.name, _short(error))
 
     def _check_response(self, response: requests.Response, **_: object) -> None:
-        """Before ccxt looks at it: it calls most failures "not available" and takes what is no JSON for nothing."""
+        """Before ccxt parses it: ccxt reports most failures as "not available" and ignores what is no JSON."""
         failure = failure_of_status(self.name, response.status_code, response.headers, response.text)
-        # What the exchange refuses it explains in a way that only ccxt knows.
+        # The reason of a refusal is in a form that only ccxt knows.
         if failure and not isinstance(failure, RequestRefused):
             raise failure
         if not failure:
             decoded(self.name, response.content, msgspec.Raw)
 
-    def _time_there(self) -> datetime:
-        there = server_time(self.name, self._exchange.last_response_headers or {})
-        return self._line.check_clock(self.name, there)
+    def _server_time(self) -> datetime:
+        time = server_time(self.name, self._exchange.last_response_headers or {})
+        return self._http.check_clock(self.name, time)
 
     def _step(self, precision: float | None) -> Decimal | None:
         if precision is None or self._exchange.precisionMode == ccxt.TICK_SIZE:
@@ -172,8 +171,8 @@ class CcxtSource:
         return Decimal(1).scaleb(-int(precision))
 
 
-def _said(error: Exception) -> str:
-    """Without the whole answer, which ccxt repeats in its errors."""
+def _short(error: Exception) -> str:
+    """Without the whole response, which ccxt repeats in its errors."""
     return str(error)[:LONGEST_TEXT]
 
 
@@ -182,7 +181,7 @@ def _exact(number: float | None) -> Decimal | None:
 
 
 def _moved(urls: Any, base_url: str) -> Any:
-    """The same addresses at another host."""
+    """The same URLs at another host."""
     if isinstance(urls, dict):
         return {name: _moved(url, base_url) for name, url in urls.items()}
     base = urlsplit(base_url)

@@ -1,4 +1,4 @@
-"""Which sources a symbol has, in which order they are asked, and what happens when one has no answer.
+"""Which sources a symbol has, in which order they are asked, and what happens when one fails.
 
 Nothing heavy is imported here: a client and its library are loaded when its source is first asked.
 """
@@ -13,15 +13,15 @@ from django.conf import settings
 
 from market.errors import NoSource, NotServed, SourceError, UnknownSource
 from market.models import Symbol
-from market.sources.base import SOURCE_NAME, SOURCE_NAMES, Answer, Price, Source, Terms
+from market.sources.base import SOURCE_NAME, SOURCE_NAMES, FetchedCandles, Price, Source, Terms
 from market.symbols import Kind, crypto_quote, kind_of, parse_symbol
 
 Value = TypeVar("Value")
 
-# Yahoo has coins in the money of states only.
-STATE_MONEY = frozenset({"USD", "EUR", "GBP", "TRY"})
-CONTRACTS = "PERP"
-_MAKING = Lock()
+# The currencies in which Yahoo quotes coins.
+FIAT_QUOTES = frozenset({"USD", "EUR", "GBP", "TRY"})
+PERPETUAL = "PERP"
+_LOCK = Lock()
 
 
 def sources_for(symbol: str, files: bool = True) -> list[Source]:
@@ -40,20 +40,22 @@ def sources_for(symbol: str, files: bool = True) -> list[Source]:
 
 
 def named(name: str) -> Source:
-    """The source of a name, one for the whole process, since it keeps connections, budget and breaker. Raises
-    UnknownSource."""
+    """The source of a name, one for the whole process, since it keeps connections, budget and breaker.
+
+    Raises UnknownSource.
+    """
     if not SOURCE_NAME.match(name):
         raise UnknownSource(f"{name[:40]!r} is no source: known are {SOURCE_NAMES}")
-    with _MAKING:
-        return _made(name)
+    with _LOCK:
+        return _source(name)
 
 
 def fetch(
     symbol: str, interval: str, start: datetime, end: datetime, sources: Sequence[Source] | None = None
-) -> Answer:
+) -> FetchedCandles:
     """The closed candles with start <= open time < end, of the first source that has some; empty where none has any.
 
-    A source that does not reach back to the start is asked for what it keeps. Raises NoSource when every source
+    A source that does not reach back to the start serves what it has. Raises NoSource when every source
     failed, naming each and why.
     """
     failures: list[SourceError] = []
@@ -65,18 +67,18 @@ def fetch(
             failures.append(error)
             continue
         if not candles.empty:
-            return Answer(candles, source, [str(failure) for failure in failures])
+            return FetchedCandles(candles, source, [str(failure) for failure in failures])
         empty = empty or source
-        failures.append(NotServed(source.name, "it has no candles of that time"))
+        failures.append(NotServed(source.name, "it has no candles of that period"))
     if empty is None:
         raise NoSource(f"{symbol} {interval}", failures)
     from market.sources.rows import empty_frame
 
-    return Answer(empty_frame(), empty, [str(failure) for failure in failures])
+    return FetchedCandles(empty_frame(), empty, [str(failure) for failure in failures])
 
 
 def reachable(source: Source, interval: str, start: datetime, now: datetime) -> datetime:
-    """The start, or the first moment of which the source keeps candles where that is later."""
+    """The start, or the first time of which the source keeps candles where that is later."""
     earliest = source.earliest(interval, now)
     return start if earliest is None else max(start, earliest)
 
@@ -87,12 +89,12 @@ def quote(symbol: str, sources: Sequence[Source] | None = None) -> tuple[Price, 
 
 
 def terms(symbol: str, sources: Sequence[Source] | None = None) -> tuple[Terms, Source]:
-    """What the first source that knows the symbol says of it. Raises NoSource."""
+    """The instrument terms of the first source that has the symbol. Raises NoSource."""
     return _first(f"the terms of {symbol}", lambda source: source.terms(symbol), _asked(symbol, sources))
 
 
 def _asked(symbol: str, sources: Sequence[Source] | None) -> Sequence[Source]:
-    # A file has neither prices of now nor terms.
+    # A file has neither current prices nor instrument terms.
     return sources_for(symbol, files=False) if sources is None else sources
 
 
@@ -109,10 +111,10 @@ def _first(wanted: str, ask: Callable[[Source], Value], sources: Sequence[Source
 def _usual_names(symbol: str, kind: Kind) -> list[str]:
     if kind is not Kind.CRYPTO:
         return ["yahoo"]
-    money = crypto_quote(symbol)
-    if money == CONTRACTS:
+    currency = crypto_quote(symbol)
+    if currency == PERPETUAL:
         return ["bybit:linear"]
-    return ["bybit", "binance", *(["yahoo"] if money in STATE_MONEY else [])]
+    return ["bybit", "binance", *(["yahoo"] if currency in FIAT_QUOTES else [])]
 
 
 def _has_file(symbol: str) -> bool:
@@ -123,7 +125,7 @@ def _has_file(symbol: str) -> bool:
 
 
 @cache
-def _made(name: str) -> Source:
-    from market.sources.making import make
+def _source(name: str) -> Source:
+    from market.sources.factory import make
 
     return make(name, settings.BYBIT_BASE_URL, settings.BINANCE_BASE_URL)

@@ -1,4 +1,4 @@
-"""What every client of a source over the network needs: how it asks, how long it waits, and what time it is."""
+"""What every HTTP client of a source needs: request policy, timeouts, clock and decoding."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,13 +7,13 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from market.errors import BadAnswer, ClockSkew, GarbledAnswer
+from market.errors import ClockSkew, InvalidResponse, UnreadableResponse
 
 Value = TypeVar("Value")
 
 
-class Guard(Protocol):
-    """What stands between a client and the network: budget, patience and circuit breaker (market.resilience)."""
+class RequestPolicy(Protocol):
+    """How a request is made: with which budget, retries and circuit breaker (market.sources.resilience)."""
 
     def __call__(self, ask: Callable[[], Value], weight: int = 1) -> Value: ...
 
@@ -27,14 +27,14 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True)
-class Line:
-    """How a client asks. `clock` is this machine's; the candles are measured by the clock of the source."""
+class HttpSettings:
+    """`clock` is this machine's; whether a candle has closed is decided by the clock of the source."""
 
-    guard: Guard = unguarded
+    guard: RequestPolicy = unguarded
     connect_seconds: float = 5.0
     read_seconds: float = 10.0
     clock: Callable[[], datetime] = field(default=utc_now)
-    # A wrong clock would make stale data look fresh, or candles look closed that are not.
+    # A wrong clock would make stale data look fresh, or forming candles look closed.
     largest_skew_seconds: float = 30.0
 
     @property
@@ -42,7 +42,7 @@ class Line:
         return self.connect_seconds, self.read_seconds
 
     def check_clock(self, source: str, there: datetime) -> datetime:
-        """The time at the source; raises ClockSkew where ours is another."""
+        """The time at the source; raises ClockSkew where ours differs too much."""
         here = self.clock()
         if abs((there - here).total_seconds()) > self.largest_skew_seconds:
             raise ClockSkew(source, f"its clock says {there:%Y-%m-%d %H:%M:%S} UTC, ours {here:%Y-%m-%d %H:%M:%S} UTC")
@@ -50,21 +50,21 @@ class Line:
 
 
 def decoded(source: str, body: bytes, shape: type[Value]) -> Value:
-    """A JSON body as a value. Raises GarbledAnswer or BadAnswer."""
+    """A JSON body as a value. Raises UnreadableResponse or InvalidResponse."""
     try:
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:
-        raise BadAnswer(source, f"its answer has another form than agreed: {error}") from error
+        raise InvalidResponse(source, f"its response has an unknown form: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise GarbledAnswer(source, "its answer cannot be read: not, or not the whole of, a JSON text") from error
+        raise UnreadableResponse(source, "its response cannot be parsed: no JSON, or cut off") from error
 
 
 def converted(source: str, answer: Any, shape: type[Value]) -> Value:
-    """What a library has read from JSON, as a value. Raises BadAnswer."""
+    """Parsed JSON as a value. Raises InvalidResponse."""
     try:
         return msgspec.convert(answer, shape)
     except msgspec.ValidationError as error:
-        raise BadAnswer(source, f"its answer has another form than agreed: {error}") from error
+        raise InvalidResponse(source, f"its response has an unknown form: {error}") from error
 
 
 def venue_symbol(symbol: str) -> str:

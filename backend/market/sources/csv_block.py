@@ -1,7 +1,7 @@
 """The lines of a block of a CSV file as columns.
 
-pyarrow parses a block. One in which it finds something amiss is gone through cell by cell, which takes ten times as
-long, accepts what pyarrow does not know and names what is wrong.
+pyarrow parses a block. A block that it rejects is parsed cell by cell, which takes ten times as long, accepts more
+spellings and names the defect.
 """
 
 import csv
@@ -51,7 +51,7 @@ class Part:
 
 def parse(text: bytes, layout: Layout) -> Part:
     """The columns of whole lines, each ended by a line break. Raises RowDefect."""
-    # Where all columns are candle columns, what is quoted or no text stands in a cell that pyarrow refuses.
+    # Where all columns are candle columns, pyarrow itself rejects quotes and bytes that are no text.
     part = _plain(text, layout) if layout.only_candles and b"\r" not in text else None
     if part is None:
         text = checked_text(text)
@@ -61,7 +61,7 @@ def parse(text: bytes, layout: Layout) -> Part:
 
 
 def checked_text(text: bytes) -> bytes:
-    """The text with plain line breaks, refused where it is not text."""
+    """The text with plain line breaks. Raises RowDefect for what is not text."""
     if returns := b"\r" in text:
         text = text.replace(b"\r\n", b"\n")
     places = {
@@ -100,8 +100,8 @@ def unquoted(text: bytes) -> bytes:
 
 
 def _plain(text: bytes, layout: Layout) -> Part | None:
-    """The lines as pyarrow reads them; None where anything is amiss with them."""
-    # Trap: pyarrow takes away a byte order mark wherever it is given one first.
+    """The lines as pyarrow reads them; None where it rejects any of them."""
+    # Trap: pyarrow drops a leading byte order mark in every block.
     if text.startswith(BYTE_ORDER_MARK) or _may_have_long_field(text):
         return None
     names = [str(place) for place in range(layout.fields)]

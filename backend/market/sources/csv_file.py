@@ -2,13 +2,12 @@
 
 A file is `{SYMBOL}_{INTERVAL}.csv` or `{SYMBOL}.csv` with a header line. The columns open, high, low, close, volume and
 one time column are found by name in any order and case; other columns are ignored. Times are ISO 8601 or unix time
-(seconds to nanoseconds, told apart by their number of digits). A file whose times all lack a zone is read as UTC, as
+(seconds to nanoseconds, by their number of digits). A file whose times all lack a zone is read as UTC, as
 daily files are usually written; a file that mixes times with and without a zone is refused. Offsets may differ by one
 hour within a file, as daylight saving makes them.
 
-The file is read in blocks, so that memory stays near the size of the result. Nothing is repaired: what cannot be
-traded on is refused with the line it stands on. There is no clock here, so the caller has to drop a last candle that
-was still open when the file was written.
+The file is read in blocks, so that memory stays near the size of the result. Nothing is repaired: a defect is refused
+with its line. The caller has to drop a last candle that was still open when the file was written.
 """
 
 import os
@@ -46,9 +45,9 @@ PROJECT = Path(__file__).resolve().parents[3]
 TIME_NAMES = ("timestamp", "time", "date", "datetime", "open_time")
 LARGEST_FILE_BYTES = 2 * 1024**3
 BLOCK_BYTES = 2 * 1024**2
-# pyarrow and numpy let go of the interpreter while they work on a block.
+# pyarrow and numpy release the GIL while they work on a block.
 WORKERS = min(4, os.cpu_count() or 1)
-# A preamble is a line or two; further down it is not a header that went astray.
+# A preamble above the header has a line or two.
 PREAMBLE_LINES = 10
 
 
@@ -62,7 +61,7 @@ class _Defect(Exception):
 
 
 class _Columns:
-    """The columns of a file of so many bytes, as far as it has been read."""
+    """The columns of a file of `size` bytes, as far as it has been read."""
 
     def __init__(self, size: int) -> None:
         self._size, self._read, self._rows = size, 0, 0
@@ -73,7 +72,7 @@ class _Columns:
         start, self._rows = self._rows, self._rows + len(part.times)
         self._read += part.size
         if self._rows > self._times.size:
-            # Memory that is reserved and not used costs nothing.
+            # Reserved memory that is not used costs nothing.
             self._grow(start, max(self._rows, int(1.05 * self._rows * self._size / self._read)))
         rows = slice(start, self._rows)
         self._times[rows], self._zones[rows] = part.times, part.zones
@@ -81,7 +80,7 @@ class _Columns:
             column[rows] = numbers
 
     def frame(self) -> pd.DataFrame:
-        """Raises RowDefect for zones that do not belong together."""
+        """Raises RowDefect for inconsistent time zones."""
         if not self._rows:
             raise _Defect(None, "no candles after the header")
         check_zones(self._zones[: self._rows])
@@ -97,7 +96,7 @@ class _Columns:
 
 
 def data_folders() -> list[Path]:
-    """Where candle files are looked for: the folder that the user stands in, then the project itself."""
+    """The folders of candle files: those of the working directory, then those of the project."""
     folders = [root / name for root in (Path.cwd(), PROJECT) for name in ("data", "backend/data")]
     return list(dict.fromkeys(folders))
 
@@ -109,7 +108,7 @@ def find(symbol: str, interval: str, folders: Sequence[Path] | None = None) -> P
     folders = data_folders() if folders is None else folders
     names = (f"{symbol}_{interval}.csv", f"{symbol}.csv")
     for candidate in (folder / name for name in names for folder in folders):
-        # Not Path.exists, which raises where a folder may not be entered.
+        # Not Path.exists, which raises where a folder is not accessible.
         if os.path.exists(candidate):
             return candidate
     raise CandleFileMissing(_nothing_found(symbol, interval, names, folders))
@@ -130,8 +129,8 @@ def read(path: Path, interval: str) -> pd.DataFrame:
 
 def _nothing_found(symbol: str, interval: str, names: Sequence[str], folders: Sequence[Path]) -> str:
     present = sorted({file.name for folder in folders for file in folder.glob(f"{symbol}_*.csv")})
-    looked = f"looked for {' and '.join(names)} in {', '.join(map(str, folders))}"
-    return f"no candle file for {symbol} {interval}: {looked}; files of {symbol} there: {', '.join(present) or 'none'}"
+    tried = f"looked for {' and '.join(names)} in {', '.join(map(str, folders))}"
+    return f"no candle file for {symbol} {interval}: {tried}; files of {symbol} there: {', '.join(present) or 'none'}"
 
 
 def _check_file(path: Path) -> None:
@@ -155,13 +154,13 @@ def _frame(handle: BinaryIO) -> pd.DataFrame:
         frame = columns.frame()
     except RowDefect as defect:
         raise _Defect(defect.row + 2, defect.problem) from defect
-    # pyarrow keeps what it has freed.
+    # pyarrow keeps freed memory in its pool.
     pa.default_memory_pool().release_unused()
     return frame
 
 
 def _content_end(handle: BinaryIO) -> int:
-    """Where the trailing white space begins; bounding the read there also holds off a file that grows meanwhile."""
+    """Where the trailing white space begins; the read ends there even if the file grows meanwhile."""
     size = handle.seek(0, os.SEEK_END)
     handle.seek(max(0, size - BLOCK_BYTES))
     tail = handle.read(BLOCK_BYTES)
@@ -170,7 +169,7 @@ def _content_end(handle: BinaryIO) -> int:
 
 
 def _read_header(handle: BinaryIO, end: int) -> Layout:
-    """The layout that the first line tells; the handle is left at the second one."""
+    """The layout by the first line; the handle is left at the second one."""
     first = handle.readline(min(LONGEST_LINE, end)).removeprefix(BYTE_ORDER_MARK)
     if not first:
         raise _Defect(None, "the file is empty")
@@ -191,7 +190,7 @@ def _read_header(handle: BinaryIO, end: int) -> Layout:
         raise _Defect(1, f"more than one time column: {', '.join(times)}")
     twice = [name for name in COLUMNS if names.count(name) > 1]
     if twice:
-        raise _Defect(1, f"column {twice[0]} stands twice in the header")
+        raise _Defect(1, f"column {twice[0]} appears twice in the header")
     return Layout(len(names), names.index(times[0]), tuple(names.index(name) for name in COLUMNS))
 
 
@@ -205,14 +204,14 @@ def _header_problem(header: str, below: list[bytes], missing: list[str]) -> str:
             return f"the columns are separated by {name}, not by commas"
     for number, line in enumerate(below, start=2):
         if set(COLUMNS) <= set(_names(line.decode(errors="replace"))):
-            return f"the header stands on line {number}; take away what is above it"
+            return f"the header is on line {number}; remove what is above it"
     return f"missing column {', '.join(missing)} in the header"
 
 
 def _blocks(handle: BinaryIO, end: int) -> Iterator[bytes]:
     """Whole lines, each ended by a line break. Raises RowDefect for a line without an end."""
     while (start := handle.tell()) < end:
-        # To the end of the line that the block would break.
+        # Extended to the end of the line that the block would break.
         handle.seek(min(start + BLOCK_BYTES, end))
         rest = handle.readline(min(LONGEST_LINE, end - handle.tell()))
         size = handle.tell() - start
@@ -245,7 +244,7 @@ def _submitted(pool: ThreadPoolExecutor, blocks: Iterator[bytes], layout: Layout
         for block in blocks:
             yield pool.submit(parse, block, layout)
     except RowDefect as defect:
-        # Its turn comes after the blocks before it, which may have defects too.
+        # Raised in order: the blocks before it may have defects too.
         refused: Future[Part] = Future()
         refused.set_exception(defect)
         yield refused

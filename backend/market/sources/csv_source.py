@@ -11,25 +11,25 @@ from engine.candles import INTERVALS, interval_length
 from market.errors import CandleFileError, CandleFileMissing, NotServed
 from market.sources import csv_file
 from market.sources.base import Price, Prices, Terms
-from market.sources.client import Line
+from market.sources.client import HttpSettings
 
 
 class CsvSource:
-    """A file ends: what it does not reach has to come from somewhere else."""
+    """A file covers a limited period; another source has to serve what lies outside of it."""
 
     name = "csv"
     prices = Prices.AS_GIVEN
     intervals = frozenset(INTERVALS)
 
-    def __init__(self, folders: Sequence[Path] | None = None, line: Line | None = None) -> None:
+    def __init__(self, folders: Sequence[Path] | None = None, http: HttpSettings | None = None) -> None:
         self._folders = folders
-        self._line = line or Line()
+        self._http = http or HttpSettings()
 
     def earliest(self, interval: str, now: datetime) -> None:
         return None
 
     def candles(self, symbol: str, interval: str, start: datetime, end: datetime) -> pd.DataFrame:
-        """The candles of the file within start..end. Raises NotServed where the file holds no moment of that time."""
+        """The candles of the file within start..end. Raises NotServed where it covers none of that period."""
         try:
             path = csv_file.find(symbol, interval, self._folders)
             frame = _opened(path, interval, path.stat().st_mtime_ns)
@@ -39,12 +39,12 @@ class CsvSource:
         length = interval_length(interval)
         if start >= last + length or end <= first:
             raise NotServed(self.name, f"{path} holds {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC only")
-        # The last candle of a file that somebody has just written may still be forming.
-        closed = frame.index <= pd.Timestamp(self._line.clock() - length)
+        # The last candle of a fresh file may still be forming.
+        closed = frame.index <= pd.Timestamp(self._http.clock() - length)
         return frame[closed & (frame.index >= pd.Timestamp(start)) & (frame.index < pd.Timestamp(end))]
 
     def quote(self, symbol: str) -> Price:
-        raise NotServed(self.name, "a file has no prices of now")
+        raise NotServed(self.name, "a file has no current prices")
 
     def terms(self, symbol: str) -> Terms:
         raise NotServed(self.name, "a file states no steps of price or quantity")
@@ -52,5 +52,5 @@ class CsvSource:
 
 @lru_cache(maxsize=16)
 def _opened(path: Path, interval: str, changed: int) -> pd.DataFrame:
-    """A file is read again when it changed."""
+    """`changed`, the modification time, makes a changed file another cache key."""
     return csv_file.read(path, interval)

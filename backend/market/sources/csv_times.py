@@ -1,8 +1,7 @@
 """The times of a CSV file, parsed a whole column at once from its bytes.
 
-Times of equal length are laid side by side as a matrix of bytes and held against the forms that a time of that length
-can have, byte by byte; only then does pyarrow convert them, which alone would take many more forms. Nothing that merely
-resembles a time gets through.
+Times of equal length form a matrix of bytes, which is compared with the permitted formats of that length; only then
+does pyarrow convert them, which alone would accept many more formats.
 """
 
 from collections import defaultdict
@@ -23,17 +22,17 @@ UNIX_UNITS = {9: "s", 10: "s", 12: "ms", 13: "ms", 15: "us", 16: "us", 18: "ns",
 
 EARLIEST, LATEST = np.datetime64("1900-01-01", "us"), np.datetime64("2200-01-01", "us")
 
-# Zones are minutes east of UTC, or one of these, which lie a day away from every zone and from each other.
+# Zones are minutes east of UTC, or one of these values outside of their range.
 NO_ZONE, UNIX = 10_000, 20_000
 DAYLIGHT_SAVING_MINUTES = 60
 DAY_MINUTES = 24 * 60
 
-# The bytes that may stand where a form has a digit or a sign. The comma between + and - cannot stand in a field.
+# The bytes allowed where a form has a digit or a sign. The comma between + and - cannot occur in a field.
 ALLOWED = {"0": ("0", "9"), "+": ("+", "-")}
 
 
 class RowDefect(Exception):
-    """Something that cannot be used, at a row of what was given."""
+    """A defect at a row of the given block."""
 
     def __init__(self, row: int, problem: str) -> None:
         super().__init__(problem)
@@ -68,7 +67,7 @@ def parse_times(texts: pa.Array) -> tuple[Times, Zones]:
 
 
 def check_zones(zones: Zones) -> None:
-    """Raises RowDefect where times of one file do not belong together."""
+    """Raises RowDefect where the time zones of one file are inconsistent."""
     strange = np.abs(zones - zones[0]) > DAYLIGHT_SAVING_MINUTES
     if strange.any():
         row = int(np.argmax(strange))
@@ -131,7 +130,7 @@ def _with_t(fields: np.ndarray) -> np.ndarray:
 
 def _within(fields: np.ndarray, form: str) -> np.ndarray:
     """Which rows have at every place a byte that the form allows there."""
-    # Flat: numpy starts anew with each row of a short array that it repeats.
+    # Flat: broadcasting a short row over many is slow in numpy.
     flat, rows = np.ascontiguousarray(fields).ravel(), 1 << len(fields).bit_length()
     low, high = (repeated[: flat.size] for repeated in _bounds(form, rows))
     inside = (flat >= low) & (flat <= high)
@@ -147,12 +146,12 @@ def _bounds(form: str, rows: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _instants(texts: pa.Array, length: int, rows: np.ndarray, zone: str) -> np.ndarray:
-    """`length` is that of what stands before the zone."""
+    """`length` is that of the part before the zone."""
     form = pa.timestamp("us", "UTC" if zone else None)
     try:
         return texts.view(pa.string()).cast(form).to_numpy()
     except pa.ArrowInvalid:
-        # Month 13 or 30 February: pyarrow does not tell where.
+        # Month 13 or 30 February: pyarrow does not name the row.
         row = next(row for row, text in enumerate(texts) if not _exists(text.as_py()[:length]))
         problem = f"{_quoted(texts[row].as_py()[:length])} does not exist in the calendar"
         raise RowDefect(int(rows[row]), problem) from None

@@ -1,4 +1,4 @@
-"""What HTTP says about a source: statuses, headers, and the failures of a network, told as market errors."""
+"""HTTP statuses, headers and network failures as market errors."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,24 +8,24 @@ from email.utils import parsedate_to_datetime
 import requests
 
 from market.errors import (
-    BadAnswer,
-    GarbledAnswer,
+    InvalidResponse,
     RateLimited,
     RegionBlocked,
     RequestRefused,
     SourceDown,
     SourceError,
+    UnreadableResponse,
 )
 
-ASKED_TOO_OFTEN = frozenset({418, 429})
-SHUT_OUT = frozenset({403, 451})
+TOO_MANY_REQUESTS = frozenset({418, 429})
+FORBIDDEN = frozenset({403, 451})
 TIMED_OUT = 408
 LONGEST_TEXT = 120
 
 
 @contextmanager
 def network_failures(source: str) -> Iterator[None]:
-    """Failures of `requests`, told as failures of the source."""
+    """Raises failures of `requests` as failures of the source."""
     try:
         yield
     except requests.exceptions.ConnectTimeout as error:
@@ -33,15 +33,15 @@ def network_failures(source: str) -> Iterator[None]:
     except requests.exceptions.Timeout as error:
         raise SourceDown(source, "no answer within the time allowed") from error
     except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
-        raise GarbledAnswer(source, "its answer was cut off") from error
+        raise UnreadableResponse(source, "its response was cut off") from error
     except requests.exceptions.ConnectionError as error:
         raise SourceDown(source, connection_problem(str(error))) from error
     except requests.exceptions.RequestException as error:
-        raise SourceDown(source, f"cannot be asked: {error}") from error
+        raise SourceDown(source, f"the request failed: {error}") from error
 
 
 def connection_problem(text: str) -> str:
-    """One line for a connection that did not come about."""
+    """One line for a connection that could not be made."""
     words = text.lower()
     if "resolve" in words or "name or service" in words or "getaddrinfo" in words:
         return "its name cannot be resolved (DNS)"
@@ -51,14 +51,14 @@ def connection_problem(text: str) -> str:
 
 
 def failure_of_status(source: str, status: int, headers: Mapping[str, str], text: str) -> SourceError | None:
-    """What an HTTP status means, or None where the body is the answer."""
-    said = f"HTTP {status}{_said(text)}"
-    if status in ASKED_TOO_OFTEN or (status in SHUT_OUT and "too frequent" in text.lower()):
-        return RateLimited(source, f"asked too often: {said}", retry_after(headers))
-    if status in SHUT_OUT:
-        return RegionBlocked(source, f"it does not serve us here: {said}")
+    """The error that an HTTP status stands for, or None for success."""
+    said = f"HTTP {status}{_excerpt(text)}"
+    if status in TOO_MANY_REQUESTS or (status in FORBIDDEN and "too frequent" in text.lower()):
+        return RateLimited(source, f"rate limit exceeded: {said}", retry_after(headers))
+    if status in FORBIDDEN:
+        return RegionBlocked(source, f"it does not serve this region: {said}")
     if status >= 500 or status == TIMED_OUT:
-        return SourceDown(source, f"it does not work: {said}")
+        return SourceDown(source, f"server error: {said}")
     return RequestRefused(source, said) if status >= 300 else None
 
 
@@ -67,19 +67,17 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     value = headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
         return float(value)
-    until = _http_date(value)
-    return (
-        max((until - (_http_date(headers.get("Date", "")) or datetime.now(UTC))).total_seconds(), 0.0)
-        if until
-        else None
-    )
+    if (until := _http_date(value)) is None:
+        return None
+    now = _http_date(headers.get("Date", "")) or datetime.now(UTC)
+    return max((until - now).total_seconds(), 0.0)
 
 
 def server_time(source: str, headers: Mapping[str, str]) -> datetime:
     """The source's clock by its Date header: whole seconds, rounded down."""
     time = _http_date(headers.get("Date", ""))
     if time is None:
-        raise BadAnswer(source, "its answer does not say what time it is there")
+        raise InvalidResponse(source, "its response has no Date header")
     return time
 
 
@@ -91,6 +89,6 @@ def _http_date(text: str) -> datetime | None:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _said(text: str) -> str:
+def _excerpt(text: str) -> str:
     line = " ".join(text.split())
     return f", {line[:LONGEST_TEXT]!r}" if line and not line.startswith("<") else ""

@@ -1,24 +1,24 @@
-"""A file of real candles as a market: what has closed so far, and the first price after a moment."""
+"""A file of real candles played as a market: what has closed so far, and the first price after a time."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from market.sessions import moment, times_of
+from market.calendar.sessions import aware, moment, times_of
 from market.sources import csv_file
 from market.sources.base import FIRST_CANDLES, FIRST_SPAN, Price
 
-# Of a file that is short, something has to be left to play.
+# Something of a short file must be left to play.
 HISTORY_SHARE = 0.5
 
 __all__ = ["Price", "ReplaySource"]
 
 
 class ReplaySource:
-    """Its clock is the last candle that was taken from it, so it goes on where it stopped."""
+    """Its clock is the last candle that was taken from it, so that it resumes where it stopped."""
 
     name = "replay"
 
@@ -36,22 +36,22 @@ class ReplaySource:
 
     @property
     def usual_start(self) -> datetime:
-        """The open of the first candle that is played when nothing else is asked for."""
+        """The open time of the first candle that is played by default."""
         return self.candles.index[self._usual_history()].to_pydatetime()
 
     def beginning_at(self, start: datetime) -> "ReplaySource":
-        """The same file, played from another moment on where that leaves candles on both sides."""
+        """The same file, played from another time on where that leaves candles on both sides."""
         inside = self.candles.index[0] < pd.Timestamp(start) <= self.candles.index[-1]
         return ReplaySource(self.candles, start if inside else None)
 
     def history(self) -> pd.DataFrame:
-        """The candles that are known before the play begins."""
+        """The candles that are known before the replay begins."""
         if self.start is None:
             return self.candles.iloc[: self._usual_history()]
         return self.candles.iloc[: int(self.candles.index.searchsorted(pd.Timestamp(self.start)))]
 
     def _usual_history(self) -> int:
-        """As much as a live market begins with; the rest of the file is played."""
+        """As much history as a live market starts with; the rest of the file is played."""
         span = int(self._times.searchsorted(self._times[0] + np.timedelta64(FIRST_SPAN)))
         return min(max(FIRST_CANDLES, span), int(len(self.candles) * HISTORY_SHARE))
 
@@ -65,10 +65,10 @@ class ReplaySource:
         row = int(self._times.searchsorted(moment(time)))
         if row == len(self._times):
             return None
-        return Price(self._times[row].item().replace(tzinfo=UTC), float(self._opens[row]))
+        return Price(aware(self._times[row]), float(self._opens[row]))
 
 
 @lru_cache(maxsize=64)
 def _opened(path: Path, interval: str, changed: int) -> ReplaySource:
-    """A file is read again when it changed."""
+    """`changed`, the modification time, makes a changed file another cache key."""
     return ReplaySource(csv_file.read(path, interval))

@@ -1,4 +1,4 @@
-"""From the rows of an answer to a candle frame: nothing that contradicts itself or the question gets through."""
+"""From the rows of a response to a candle frame: rows that contradict each other or the request are refused."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from engine.candles import COLUMNS, CandleError, interval_length, validate
-from market.errors import BadAnswer, NotServed
+from market.errors import InvalidResponse, NotServed
 
 MILLISECOND = timedelta(milliseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The epoch was a Thursday, and weeks begin on Monday.
 FIRST_MONDAY = timedelta(days=4) // MILLISECOND
 WEEK = timedelta(weeks=1) // MILLISECOND
-# The last trades of a candle may reach its row after the bell.
+# The last trades of a candle may reach its row after it has closed. Milliseconds.
 SETTLING = 1000
 
 Row = tuple[int, float | str, float | str, float | str, float | str, float | str]
@@ -24,15 +24,15 @@ Row = tuple[int, float | str, float | str, float | str, float | str, float | str
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """The candles that were asked for: `first` <= open time < `end`, in milliseconds, `first` on the grid."""
+class CandleRange:
+    """The requested candles: `first` <= open time < `end`, in milliseconds, `first` on the grid."""
 
     interval: str
     first: int
     end: int
 
     @classmethod
-    def of(cls, source: str, served: frozenset[str], interval: str, start: datetime, end: datetime) -> "Wanted":
+    def of(cls, source: str, served: frozenset[str], interval: str, start: datetime, end: datetime) -> "CandleRange":
         """Raises CandleError (unknown interval) or NotServed."""
         length = interval_length(interval) // MILLISECOND
         if interval not in served:
@@ -45,10 +45,10 @@ class Wanted:
     def length(self) -> int:
         return interval_length(self.interval) // MILLISECOND
 
-    def newest(self, count: int) -> "Wanted":
-        """The last so many of them."""
+    def newest(self, count: int) -> "CandleRange":
+        """The last `count` of them."""
         after = self.end - count * self.length
-        return Wanted(self.interval, max(self.first, after + (_grid(self.length) - after) % self.length), self.end)
+        return CandleRange(self.interval, max(self.first, after + (_grid(self.length) - after) % self.length), self.end)
 
     def on_grid(self, time: int) -> bool:
         return (time - _grid(self.length)) % self.length == 0
@@ -60,31 +60,33 @@ def milliseconds(time: datetime) -> int:
     return -((EPOCH - time) // MILLISECOND)
 
 
-def moment(time: int) -> datetime:
+def utc_time(time: int) -> datetime:
     return EPOCH + time * MILLISECOND
 
 
-def checked_times(source: str, times: Sequence[int], wanted: Wanted) -> None:
-    """Refuse candles that were not asked for, that stand twice, or that are out of order."""
+def checked_times(source: str, times: Sequence[int], requested: CandleRange) -> None:
+    """Raises InvalidResponse for candles that were not requested, are duplicates, or are out of order."""
     for time in times:
-        if not wanted.first <= time < wanted.end:
-            raise BadAnswer(source, f"it sent a candle of {_spell(time)}, which was not asked for")
-        if not wanted.on_grid(time):
-            raise BadAnswer(source, f"it sent a candle of {_spell(time)}, where no {wanted.interval} candle begins")
+        if not requested.first <= time < requested.end:
+            raise InvalidResponse(source, f"it sent a candle of {_spell(time)}, which was not requested")
+        if not requested.on_grid(time):
+            raise InvalidResponse(
+                source, f"it sent a candle of {_spell(time)}, where no {requested.interval} candle begins"
+            )
     for before, after in pairwise(times):
         if before >= after:
             word = "twice" if before == after else "out of order"
-            raise BadAnswer(source, f"it sent the candle of {_spell(after)} {word}")
+            raise InvalidResponse(source, f"it sent the candle of {_spell(after)} {word}")
 
 
-def closed_rows(rows: Iterable[Row], wanted: Wanted, server_time: datetime) -> list[Row]:
+def closed_rows(rows: Iterable[Row], requested: CandleRange, server_time: datetime) -> list[Row]:
     """Without the candle that is still forming by the clock of the source."""
-    last = milliseconds(server_time) - wanted.length - SETTLING
+    last = milliseconds(server_time) - requested.length - SETTLING
     return [row for row in rows if row[0] <= last]
 
 
 def frame_of(source: str, rows: Sequence[Row]) -> pd.DataFrame:
-    """The candle frame of rows, oldest first. Raises BadAnswer for all that engine.candles refuses."""
+    """The candle frame of rows, oldest first. Raises InvalidResponse for all that engine.candles refuses."""
     if not rows:
         return empty_frame()
     times, *columns = zip(*rows, strict=True)
@@ -94,9 +96,9 @@ def frame_of(source: str, rows: Sequence[Row]) -> pd.DataFrame:
         return validate(pd.DataFrame(values, index=index.tz_localize("UTC")))
     except CandleError as error:
         where = "" if error.row is None else f" in the candle of {_spell(times[error.row])}"
-        raise BadAnswer(source, f"{error.detail}{where}") from error
+        raise InvalidResponse(source, f"{error.detail}{where}") from error
     except ValueError as error:
-        raise BadAnswer(source, f"a price or volume is not a number: {error}") from error
+        raise InvalidResponse(source, f"a price or volume is not a number: {error}") from error
 
 
 def empty_frame() -> pd.DataFrame:
@@ -109,4 +111,4 @@ def _grid(length: int) -> int:
 
 
 def _spell(time: int) -> str:
-    return f"{moment(time):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{utc_time(time):%Y-%m-%d %H:%M:%S} UTC"

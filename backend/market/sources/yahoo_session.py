@@ -1,4 +1,4 @@
-"""The way to Yahoo: yfinance's cookies and crumbs over a browser-like session, with its failures told as ours."""
+"""Requests to Yahoo: yfinance's cookies and crumbs over a browser-like session, with its failures as market errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from curl_cffi.requests import exceptions as curl
 from yfinance.data import SingletonMeta, YfData
 from yfinance.exceptions import YFException, YFRateLimitError
 
-from market.errors import GarbledAnswer, RateLimited, RequestRefused, SourceDown
+from market.errors import RateLimited, RequestRefused, SourceDown, UnreadableResponse
 from market.sources.http import connection_problem, failure_of_status
 
 CHART_PATH = "/v8/finance/chart/"
@@ -18,7 +18,7 @@ CHART_URL = f"https://query2.finance.yahoo.com{CHART_PATH}"
 
 
 class YahooSession(Session):
-    """Asks `base_url`, where one is given, in the place of all of Yahoo's hosts."""
+    """Sends all requests to `base_url`, where one is given, instead of Yahoo's hosts."""
 
     def __init__(self, source: str, timeout: tuple[float, float], base_url: str | None = None) -> None:
         super().__init__(impersonate="chrome")
@@ -36,10 +36,10 @@ class YahooSession(Session):
         return response
 
     def _refuse_status(self, response: Response) -> None:
-        """Here, because yfinance answers every status with more requests, and forgets Retry-After."""
+        """Here, because yfinance reacts to every status with more requests, and drops Retry-After."""
         headers = {name: value or "" for name, value in response.headers.items()}
         failure = failure_of_status(self._source, response.status_code, Headers(headers), response.text)
-        # What it refuses may be cured by another crumb, or means something: the caller reads it.
+        # A refusal may need another crumb, or carry a chart error: left to the caller.
         if failure and not isinstance(failure, RequestRefused):
             raise failure
 
@@ -62,7 +62,7 @@ class _NotShared(SingletonMeta):
 
 
 class YahooData(YfData, metaclass=_NotShared):
-    """YfData without its cookie file, which processes lock each other out of."""
+    """YfData without its cookie file, on which processes block each other."""
 
     def _load_cookie_curlCffi(self) -> bool:
         return False
@@ -76,9 +76,9 @@ def yahoo_failures(source: str) -> Iterator[None]:
     try:
         yield
     except YFRateLimitError as error:
-        raise RateLimited(source, "asked too often") from error
+        raise RateLimited(source, "rate limit exceeded") from error
     except curl.IncompleteRead as error:
-        raise GarbledAnswer(source, "its answer was cut off") from error
+        raise UnreadableResponse(source, "its response was cut off") from error
     except curl.RequestException as error:
         raise SourceDown(source, connection_problem(str(error))) from error
     except YFException as error:

@@ -8,7 +8,7 @@ import pytest
 from backtests.charts import MOST_CANDLES, MOST_MARKERS, MOST_POINTS, price_chart
 from backtests.document import Document
 from backtests.report import render
-from backtests.report_file import ReportError, check_path, write_atomically
+from backtests.report_file import ReportError, check_path, write_page
 from backtests.runner import Result
 from tests.backtests.runs import cent_candles, document_of, read, result
 
@@ -146,15 +146,15 @@ def test_a_place_that_cannot_hold_a_report_is_refused_before_the_run(tmp_path: P
 
 def test_a_page_appears_at_once_and_leaves_nothing_behind(tmp_path: Path):
     page = check_path(str(tmp_path / "report.html"))
-    write_atomically(page, "one")
-    write_atomically(page, "two")
+    write_page(page, "one")
+    write_page(page, "two")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("report.html", "two")]
 
 
 def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path):
     (tmp_path / "report.html").mkdir()
     with pytest.raises(ReportError):
-        write_atomically(tmp_path / "report.html", "new")
+        write_page(tmp_path / "report.html", "new")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 

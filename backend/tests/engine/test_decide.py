@@ -7,10 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.decide import (
-    NO_DECISION,
     Close,
     Decision,
-    Policy,
     choose,
     decide,
     decision_on,
@@ -20,8 +18,9 @@ from engine.decide import (
     risk_score,
 )
 from engine.ledger import Book
-from engine.orders import Action
+from engine.orders import NO_DECISION, Action
 from engine.snapshot import Snapshot, market_frame, snapshot_at
+from engine.terms import Policy
 from tests.engine.accounts import NOON, book_holding
 from tests.markets import random_candles
 

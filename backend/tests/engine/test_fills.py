@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.fills import execution_report, fill
-from engine.orders import Action, Code, Costs, Fill, Instrument, Order, Quote, Reason, Refusal
+from engine.orders import Action, Code, Fill, Instrument, Order, Quote, Reason, Refusal
+from engine.terms import Costs
 from tests.engine.accounts import BTC, NOON, costs, filled, instruments, order
 
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from engine.fills import fill
 from engine.ledger import Book, LedgerError, Position, apply
-from engine.orders import Action, Costs, Fill, Instrument, Order
+from engine.orders import Action, Fill, Instrument, Order
+from engine.terms import Costs
 from tests.engine.accounts import NOON, book_holding, costs, filled, instruments
 
 CASH = Decimal("10000.00")

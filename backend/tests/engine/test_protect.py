@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.decide import Policy
 from engine.orders import Reason
 from engine.protect import Exit, Guard, first_exit, followed, guard
+from engine.terms import Policy
 from tests.engine.accounts import BTC
 
 NONE = {"stop_loss": None, "take_profit": None, "trailing_stop": None}

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.decide import Policy
 from engine.fills import fill
 from engine.ledger import Book, apply
-from engine.orders import Action, Code, Costs, Instrument, Order, Quote, Reason, Refusal
-from engine.risk import Limits, Rules, Standing, gate
+from engine.orders import Action, Code, Instrument, Order, Quote, Reason, Refusal
+from engine.risk import Standing, gate
+from engine.terms import Costs, Limits, Policy, Rules
 from tests.engine.accounts import BTC, NOON, book_holding, decision, rules, standing
 
 CASH = Decimal("10000.00")

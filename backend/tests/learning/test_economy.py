@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.orders import Costs
+from engine.terms import Costs
 from learning.economy import economy, log_growth
 from tests.markets import Array, made_candles, random_candles
 

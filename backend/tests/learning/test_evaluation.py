@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.white_noise import foretold
-from engine.orders import Costs
 from engine.snapshot import market_frame
+from engine.terms import Costs
 from learning.calibration import Method
 from learning.evaluation import Scores, evaluate, scores
 from learning.examples import examples

@@ -4,9 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.decide import NO_DECISION
 from engine.features import FEATURES
-from engine.orders import Action
+from engine.orders import NO_DECISION, Action
 from engine.reasons import action_of
 from engine.snapshot import market_frame
 from learning.artefacts import Scorer

@@ -5,7 +5,7 @@ from datetime import datetime
 import pandas as pd
 
 from market.errors import SourceDown
-from market.sources.base import Answer, Price, Prices, Terms
+from market.sources.base import FetchedCandles, Price, Prices, Terms
 
 
 class KnownSource:
@@ -14,7 +14,7 @@ class KnownSource:
     def __init__(
         self, candles: pd.DataFrame, name: str = "bybit", intervals: frozenset[str] = frozenset({"1h"})
     ) -> None:
-        self.told = candles
+        self.reported = candles
         self.name = name
         self.intervals = intervals
         self.asked: list[tuple[datetime, datetime]] = []
@@ -25,28 +25,28 @@ class KnownSource:
         self.asked.append((start, end))
         if self.down:
             raise SourceDown(self.name, "does not answer")
-        times = self.told.index
-        return self.told[(times >= start) & (times < end)]
+        times = self.reported.index
+        return self.reported[(times >= start) & (times < end)]
 
     def terms(self, symbol: str) -> Terms:
         return self.known_terms
 
     def quote(self, symbol: str) -> Price:
-        return Price(self.told.index[-1].to_pydatetime(), float(self.told["close"].iloc[-1]))
+        return Price(self.reported.index[-1].to_pydatetime(), float(self.reported["close"].iloc[-1]))
 
     def earliest(self, interval: str, now: datetime) -> datetime | None:
         return None
 
-    def fetch(self, symbol: str, interval: str, start: datetime, end: datetime) -> Answer:
-        return Answer(self.candles(symbol, interval, start, end), self)
+    def fetch(self, symbol: str, interval: str, start: datetime, end: datetime) -> FetchedCandles:
+        return FetchedCandles(self.candles(symbol, interval, start, end), self)
 
     def without(self, *rows: int) -> "KnownSource":
         """The same source, from which these candles are missing; rows count from the first."""
-        return KnownSource(self.told.drop(self.told.index[list(rows)]), self.name, self.intervals)
+        return KnownSource(self.reported.drop(self.reported.index[list(rows)]), self.name, self.intervals)
 
     def with_closes(self, row: int, close: float) -> "KnownSource":
         """The same source with another close of one candle."""
-        changed = self.told.copy()
+        changed = self.reported.copy()
         changed.iloc[row, changed.columns.get_loc("close")] = close
         changed.iloc[row, changed.columns.get_loc("high")] = max(close, changed["high"].iloc[row])
         changed.iloc[row, changed.columns.get_loc("low")] = min(close, changed["low"].iloc[row])

@@ -13,9 +13,9 @@ import pytest
 from market.errors import NoSource, SourceDown, SymbolError, UnknownSource
 from market.models import Candle, Symbol
 from market.services import add_symbol, store_candles
-from market.source_states import source_states
 from market.sources import choice, csv_file
 from market.sources.csv_source import CsvSource
+from market.sources.health import source_states
 from tests.market.servers import faults
 from tests.market.servers.faults import Fault
 from tests.market.venues import KINDS, NOW, Venue, hours, opened
@@ -98,18 +98,18 @@ def test_the_first_source_serves(two: list[Venue]):
 
 
 FAULTS = [
-    (faults.status(429, Retry_After="60"), "asked too often"),
-    (faults.SERVER_ERROR, "does not work"),
-    (faults.status(403), "does not serve us here"),
-    (faults.TRUNCATED, "cannot be read"),
+    (faults.status(429, Retry_After="60"), "rate limit exceeded"),
+    (faults.SERVER_ERROR, "server error"),
+    (faults.status(403), "does not serve this region"),
+    (faults.TRUNCATED, "cannot be parsed"),
     (faults.CUT_OFF, "cut off"),
-    (faults.OTHER_JSON, "another form"),
+    (faults.OTHER_JSON, "unknown form"),
     (faults.OTHER_SYMBOL, "answered with DOGEUSDT"),
     (faults.NOT_A_NUMBER, "not a finite number"),
     (faults.ZERO_PRICE, "not above zero"),
     (faults.BACKWARDS, "out of order"),
     (faults.DUPLICATED, "twice"),
-    (faults.EMPTY, "no candles of that time"),
+    (faults.EMPTY, "no candles of that period"),
 ]
 
 
@@ -135,13 +135,13 @@ def test_when_none_answers_each_is_named_with_its_reason(two: list[Venue]):
     with pytest.raises(NoSource) as caught:
         choice.fetch("BTCUSDT", "1h", NOW - hours(10), NOW, [bybit.source, binance.source])
     message = str(caught.value)
-    assert message.startswith("no source for BTCUSDT 1h: bybit: it does not work: HTTP 503")
-    assert "; binance: it does not serve us here: HTTP 451" in message
+    assert message.startswith("no source for BTCUSDT 1h: bybit: server error: HTTP 503")
+    assert "; binance: it does not serve this region: HTTP 451" in message
     assert caught.value.retry_helps
     assert isinstance(caught.value.failures[0], SourceDown)
 
 
-def test_an_empty_answer_is_an_answer_when_nobody_has_more(two: list[Venue]):
+def test_an_empty_answer_is_an_answer_when_no_source_has_more(two: list[Venue]):
     sources = [venue.source for venue in two]
     answer = choice.fetch("BTCUSDT", "1h", NOW - timedelta(days=900), NOW - timedelta(days=899), sources)
     assert answer.candles.empty
@@ -177,8 +177,8 @@ def test_prices_and_terms_come_from_the_first_that_has_them(two: list[Venue]):
         choice.quote("BTCUSDT", sources)
 
 
-def test_sources_of_the_platform_have_budgets_and_breakers_that_are_told_about(two: list[Venue], settings):
-    choice._made.cache_clear()
+def test_sources_of_the_platform_have_budgets_and_breakers_that_are_reported(two: list[Venue], settings):
+    choice._source.cache_clear()
     bybit, binance = two
     settings.BYBIT_BASE_URL, settings.BINANCE_BASE_URL = bybit.server.url, binance.server.url
     for venue in two:
@@ -191,16 +191,16 @@ def test_sources_of_the_platform_have_budgets_and_breakers_that_are_told_about(t
         price, source = choice.quote("BTCUSDT")
         assert (price.price > 0, source.name) == (True, "bybit")
     finally:
-        choice._made.cache_clear()
+        choice._source.cache_clear()
     [state] = source_states()
-    assert (state.name, state.failures, state.last_error) == ("bybit", 0, "it does not work: HTTP 503")
+    assert (state.name, state.failures, state.last_error) == ("bybit", 0, "server error: HTTP 503")
     assert state.last_success_at >= state.last_failure_at
 
 
 def test_nothing_heavy_is_imported_before_a_source_is_asked():
     heavy = ["pandas", "pybit", "ccxt", "yfinance", "curl_cffi", "stamina", "pybreaker", "pyrate_limiter"]
     script = (
-        "import django, sys; django.setup(); import market.sources.choice, market.source_states; "
+        "import django, sys; django.setup(); import market.sources.choice, market.sources.health; "
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     environment = {"PATH": "", "DJANGO_SETTINGS_MODULE": "config.settings"}

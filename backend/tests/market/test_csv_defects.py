@@ -58,15 +58,15 @@ DEFECTS = {
     "no time column": (["when,open,high,low,close,volume", "x"], 1, "missing column timestamp in the header"),
     "no header": (lines()[1:], 1, "missing column timestamp, open, high, low, close, volume in the header"),
     "two time columns": (["date,time,open,high,low,close,volume", "x"], 1, "more than one time column: date, time"),
-    "a column twice": ([f"{HEADER},Close", "x"], 1, "column close stands twice in the header"),
+    "a column twice": ([f"{HEADER},Close", "x"], 1, "column close appears twice in the header"),
     "semicolons": (
         [line.replace(",", ";") for line in lines()],
         1,
         "the columns are separated by semicolons, not by commas",
     ),
     "tabs": ([line.replace(",", "\t") for line in lines()], 1, "the columns are separated by tabs, not by commas"),
-    "a preamble": (["made by someone", *lines()], 1, "the header stands on line 2; take away what is above it"),
-    "an empty first line": (["", *lines()], 1, "the header stands on line 2; take away what is above it"),
+    "a preamble": (["made by someone", *lines()], 1, "the header is on line 2; remove what is above it"),
+    "an empty first line": (["", *lines()], 1, "the header is on line 2; remove what is above it"),
     # the lines
     "too few fields": (changed(3, f"{LINE_3},1,2,1,1"), 3, "5 fields, but the header has 6"),
     "too many fields": (changed(3, f"{LINE_3},{VALUES},7"), 3, "7 fields, but the header has 6"),

@@ -80,9 +80,9 @@ CELL_BY_CELL = {"control characters around numbers", "lines of many fields"}
 
 
 @pytest.mark.parametrize("name", sorted(SPELLINGS.keys() - CELL_BY_CELL))
-def test_no_usual_spelling_is_gone_through_cell_by_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+def test_no_usual_spelling_is_parsed_cell_by_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
     monkeypatch.delattr(csv_block, "_cell_by_cell")
-    csv_file.read(write(tmp_path, SPELLINGS[name]), "1h")
+    pd.testing.assert_frame_equal(csv_file.read(write(tmp_path, SPELLINGS[name]), "1h"), EXPECTED)
 
 
 def test_times_are_read_from_a_part_of_a_column():
@@ -151,7 +151,7 @@ def test_lines_are_counted_over_blocks(
     assert caught.value.line == line
 
 
-def test_of_two_defects_in_two_blocks_the_first_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_of_two_defects_in_two_blocks_the_first_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(csv_file, "BLOCK_BYTES", 100)
     content = lines([time.isoformat() for time in hours(50)])
     content[20] = content[23] = "x"

@@ -8,7 +8,7 @@ import pytest
 
 from market.errors import NotServed
 from market.sources.base import Prices
-from market.sources.client import Line
+from market.sources.client import HttpSettings
 from market.sources.csv_source import CsvSource
 
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
@@ -26,7 +26,7 @@ def write(folder: Path, hours: int = 48, price: str = "5") -> Path:
 @pytest.fixture
 def source(tmp_path: Path) -> CsvSource:
     write(tmp_path)
-    return CsvSource([tmp_path], Line(clock=lambda: NOW))
+    return CsvSource([tmp_path], HttpSettings(clock=lambda: NOW))
 
 
 def test_the_candles_of_a_time_without_the_one_still_forming(source: CsvSource):

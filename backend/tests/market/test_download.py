@@ -12,9 +12,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from market import download as downloads
-from market.download import Download, DownloadError, _plain
 from market.errors import SourceDown
+from market.ingestion import download as downloads
+from market.ingestion.download import Download, DownloadError, _plain
 from market.sources import choice, csv_file
 from tests.market.known_source import KnownSource
 from tests.market.servers.bybit import BybitServer
@@ -46,11 +46,11 @@ def assert_is_truth(folder: Path, first: int = 0, end: int = 500) -> None:
 
 
 def test_the_file_is_what_the_reader_reads_bit_by_bit(tmp_path: Path):
-    told: list[tuple[int, int]] = []
-    done = of(KnownSource(TRUTH), tmp_path).run(lambda done, total: told.append((done, total)))
+    reported: list[tuple[int, int]] = []
+    done = of(KnownSource(TRUTH), tmp_path).run(lambda done, total: reported.append((done, total)))
     assert_is_truth(tmp_path)
     assert (done.path, len(done.candles), done.new) == (tmp_path / "BTCUSDT_1h.csv", 500, 500)
-    assert told == [(number, 500) for number in range(50, 501, 50)]
+    assert reported == [(number, 500) for number in range(50, 501, 50)]
 
 
 def test_it_goes_on_where_it_was_interrupted(tmp_path: Path):
@@ -106,7 +106,7 @@ def test_a_longer_period_after_an_interruption_asks_for_the_rest_only(tmp_path: 
 def test_a_source_that_has_changed_its_mind_stops_it_and_the_file_stays(tmp_path: Path):
     of(KnownSource(TRUTH), tmp_path, end=400).run()
     before = (tmp_path / "BTCUSDT_1h.csv").read_bytes()
-    with pytest.raises(DownloadError, match=r"1 of its last 3 candles differ from what bybit says now, the first at"):
+    with pytest.raises(DownloadError, match=r"1 of its last 3 candles differ from what bybit reports now, the first"):
         of(KnownSource(TRUTH).with_closes(398, 7.0), tmp_path).run()
     assert (tmp_path / "BTCUSDT_1h.csv").read_bytes() == before
 
@@ -123,7 +123,7 @@ def test_two_at_a_time_do_not_write_one_file(tmp_path: Path):
 
 
 def test_nothing_to_be_had_is_an_error_and_no_file(tmp_path: Path):
-    with pytest.raises(DownloadError, match="bybit has no candles of BTCUSDT 1h in that time"):
+    with pytest.raises(DownloadError, match="bybit has no candles of BTCUSDT 1h in that period"):
         of(KnownSource(TRUTH.iloc[:0]), tmp_path).run()
     assert not (tmp_path / "BTCUSDT_1h.csv").exists()
 
@@ -146,9 +146,9 @@ def bybit(monkeypatch: pytest.MonkeyPatch, settings):
         now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
         server.add(Series("BTCUSDT", "1h", now - 1000 * HOUR, 1100))
         settings.BYBIT_BASE_URL = server.url
-        choice._made.cache_clear()
+        choice._source.cache_clear()
         yield server
-        choice._made.cache_clear()
+        choice._source.cache_clear()
 
 
 def test_the_command_downloads_and_says_what_is_missing(bybit: BybitServer, tmp_path: Path, capsys, db):
@@ -164,7 +164,7 @@ def test_the_command_downloads_and_says_what_is_missing(bybit: BybitServer, tmp_
     [
         ({"symbol": "../x"}, "is not a symbol"),
         ({"symbol": "BTCUSDT", "interval": "7h"}, "unknown interval"),
-        ({"symbol": "BTCUSDT", "source": "nobody"}, "is no source"),
+        ({"symbol": "BTCUSDT", "source": "nosuch"}, "is no source"),
         ({"symbol": "NOTUSDT", "source": "bybit"}, "it has no NOTUSDT"),
     ],
 )

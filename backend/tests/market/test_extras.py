@@ -8,13 +8,13 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 
-from market.backfill import fill_gaps
-from market.errors import BadAnswer, NoSource, NotServed, SourceDown
-from market.extras import ingest_depth, ingest_extras, refresh_terms, store_more
-from market.ingestion import ingest
+from market.errors import InvalidResponse, NoSource, NotServed, SourceDown
+from market.ingestion.backfill import fill_gaps
+from market.ingestion.candles import ingest
+from market.ingestion.extras import ingest_depth, ingest_extras, refresh_terms, store_more
 from market.instruments import stored_instrument
 from market.models import Candle, OrderBookDepth, Symbol
-from market.selectors import candle_frame, missing_candles, newest_depth
+from market.selectors import candle_frame, newest_depth
 from market.services import add_symbol
 from market.sources.base import Terms
 from market.sources.binance import BinanceSource
@@ -81,15 +81,15 @@ def test_a_built_interval_is_completed_when_its_part_has_come(btc: Symbol):
     ingest(btc, "1h", patchy.fetch, START + 13 * HOUR)
     ingest_extras(btc, "1h", patchy.fetch, START + 13 * HOUR)
     assert [time.hour for time in candle_frame(btc, "4h").index] == [0, 8]
-    assert missing_candles(btc, "4h") == 1
+    assert [gap.missing for gap in btc.gaps.filter(interval="4h")] == [1]
     btc_again = Symbol.objects.get(pk=btc.pk)
     fill_gaps(btc_again, "1h", OnlyHours(TRUTH).fetch, START + 14 * HOUR)
     assert ingest_extras(btc_again, "1h", OnlyHours(TRUTH).fetch, START + 14 * HOUR) == []
     assert [time.hour for time in candle_frame(btc, "4h").index] == [0, 4, 8]
-    assert missing_candles(btc, "4h") == 0
+    assert not btc.gaps.filter(interval="4h").exists()
 
 
-def test_a_failing_extra_is_told_and_stops_nothing(btc: Symbol):
+def test_a_failing_extra_is_reported_and_stops_nothing(btc: Symbol):
     store_more(btc, ["15m", "4h"])
     source = OnlyHours(TRUTH)
     ingest(btc, "1h", source.fetch, START + 8 * HOUR)
@@ -140,7 +140,7 @@ def test_the_next_source_is_asked_for_the_book(btc: Symbol):
     down.down = True
     assert ingest_depth(btc, [KnownSource(TRUTH), down, up], START).source == "second"
     up.down = True
-    with pytest.raises(NoSource, match="tells no order book; first: does not answer; second"):
+    with pytest.raises(NoSource, match="serves no order book; first: does not answer; second"):
         ingest_depth(btc, [KnownSource(TRUTH), down, up], START)
 
 
@@ -155,7 +155,7 @@ def test_the_next_source_is_asked_for_the_book(btc: Symbol):
     ],
 )
 def test_a_book_that_cannot_be_is_refused(bids: list[Any], asks: list[Any], problem: str):
-    with pytest.raises(BadAnswer, match=problem):
+    with pytest.raises(InvalidResponse, match=problem):
         depth_of("bybit", START, bids, asks, 5)
 
 
@@ -186,7 +186,7 @@ def test_what_the_venue_does_not_state_stays(btc: Symbol):
 
 
 def test_a_step_finer_than_its_column_is_refused(btc: Symbol):
-    with pytest.raises(NotServed, match="finer than can be kept"):
+    with pytest.raises(NotServed, match="finer than can be stored"):
         refresh_terms(btc, lambda symbol: (Terms("x", D("1E-12")), KnownSource(TRUTH)), START)
     btc.refresh_from_db()
     assert btc.price_tick is None

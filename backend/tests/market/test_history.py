@@ -1,4 +1,4 @@
-"""How far back a first look goes, and what is fetched of the time before when a model is to be trained."""
+"""How far back a first poll goes, and what is fetched of the time before when a model is to be trained."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -7,17 +7,17 @@ from functools import partial
 import pandas as pd
 import pytest
 
-from market import history
-from market.backfill import WAITS
+from market.calendar.sessions import moment, session_of
 from market.errors import MarketError, SourceDown
-from market.extras import ingest_extras, store_more
-from market.history import top_up
-from market.ingestion import Ingested, ingest
+from market.ingestion import history
+from market.ingestion.backfill import WAITS
+from market.ingestion.candles import Ingested, ingest
+from market.ingestion.extras import ingest_extras, store_more
+from market.ingestion.history import top_up
+from market.ingestion.rescaling import Rescaled
 from market.models import Candle, CandleGap, CandleRevision, Symbol
-from market.rescaling import Rescaled
-from market.selectors import candle_frame, missing_candles, open_gaps
+from market.selectors import candle_frame
 from market.services import add_symbol, store_candles
-from market.sessions import expected_times
 from market.sources import choice
 from market.sources.base import FIRST_CANDLES, FIRST_SPAN, Prices
 from market.sources.csv_source import CsvSource
@@ -57,7 +57,7 @@ def btc() -> Symbol:
     return add_symbol("BTCUSDT")
 
 
-def first_look(symbol: Symbol, source: KnownSource, now: datetime = END) -> Ingested:
+def first_poll(symbol: Symbol, source: KnownSource, now: datetime = END) -> Ingested:
     return ingest(symbol, "5m", source.fetch, now)
 
 
@@ -71,7 +71,7 @@ def of_venue(venue: Venue, interval: str) -> Callable[[], Ingested]:
     return lambda: ingest(add_symbol(venue.symbol), interval, fetch, NOW)
 
 
-def test_each_source_gives_a_month_at_the_first_look(venue: Venue):
+def test_each_source_gives_a_month_at_the_first_poll(venue: Venue):
     truth = venue.trades(MONTH + 2000, "5m")
     came = of_venue(venue, "5m")()
     month = truth.closed(NOW - FIRST_SPAN, NOW, NOW)
@@ -106,7 +106,7 @@ def test_a_market_that_slept_too_long_goes_on_where_its_source_begins():
         of_venue(venue, "1m")()
         kept = truth.closed(venue.source.earliest("1m", NOW), NOW, NOW)
         assert candle_frame(symbol, "1m").index[10:].equals(kept.index)
-        assert missing_candles(symbol, "1m") == 45 * 24 * 60 - 1 - 10 - len(kept)
+        assert sum(gap.missing for gap in symbol.gaps.filter(interval="1m")) == 45 * 24 * 60 - 1 - 10 - len(kept)
 
 
 def test_the_longer_of_a_thousand_candles_and_a_month_is_asked_for(btc: Symbol):
@@ -118,7 +118,7 @@ def test_the_longer_of_a_thousand_candles_and_a_month_is_asked_for(btc: Symbol):
 
 def test_the_newest_candles_are_asked_for_first_and_never_twice(btc: Symbol):
     source = Fives(fives(MONTH))
-    first_look(btc, source)
+    first_poll(btc, source)
     newest, *before = source.asked
     assert newest == (END - FIRST_CANDLES * 5 * MINUTE, END)
     assert [end for _, end in before] == [start for start, _ in source.asked[:-1]]
@@ -126,7 +126,8 @@ def test_the_newest_candles_are_asked_for_first_and_never_twice(btc: Symbol):
 
 def test_a_month_of_a_stock_is_asked_for_by_its_sessions():
     apple, now = add_symbol("AAPL"), datetime(2024, 6, 3, 20, tzinfo=UTC)
-    times = expected_times("AAPL", "1m", now - 40 * DAY, now)
+    opens = session_of("AAPL").open_times("1m", moment(now - 40 * DAY), moment(now))
+    times = pd.DatetimeIndex(opens, tz="UTC")
     truth = random_candles(len(times)).set_index(times)
     source = KnownSource(truth, "yahoo")
     came = ingest(apple, "1m", source.fetch, now)
@@ -136,14 +137,14 @@ def test_a_month_of_a_stock_is_asked_for_by_its_sessions():
     assert not CandleGap.objects.exists()
 
 
-def test_a_failure_before_the_first_thousand_keeps_nobody_from_beginning(btc: Symbol):
+def test_a_failure_before_the_first_thousand_does_not_prevent_the_start(btc: Symbol):
     truth = fives(MONTH)
-    came = first_look(btc, ShortOfBreath(truth))
+    came = first_poll(btc, ShortOfBreath(truth))
     assert (came.new, came.problem) == (FIRST_CANDLES, "bybit: does not answer")
     assert is_stored(btc, truth.iloc[-FIRST_CANDLES:])
 
 
-def test_a_failure_before_the_first_thousand_of_a_further_interval_is_told(btc: Symbol):
+def test_a_failure_before_the_first_thousand_of_a_further_interval_is_reported(btc: Symbol):
     store_more(btc, ["5m"])
     assert ingest_extras(btc, "1h", ShortOfBreath(fives(MONTH)).fetch, END) == ["bybit: does not answer"]
     assert Candle.objects.count() == FIRST_CANDLES
@@ -152,7 +153,7 @@ def test_a_failure_before_the_first_thousand_of_a_further_interval_is_told(btc: 
 def test_a_slow_source_leaves_the_rest_for_the_training(btc: Symbol, monkeypatch: pytest.MonkeyPatch):
     truth, source = fives(MONTH), Fives(fives(MONTH))
     monkeypatch.setattr(history, "FIRST_SECONDS", 0.0)
-    came = first_look(btc, source)
+    came = first_poll(btc, source)
     assert "bybit is slow" in came.problem
     assert came.new == FIRST_CANDLES + history.PIECE_CANDLES
     assert top_up(btc, "5m", source, END) == MONTH - came.new
@@ -161,9 +162,9 @@ def test_a_slow_source_leaves_the_rest_for_the_training(btc: Symbol, monkeypatch
 
 def test_gaps_of_the_month_are_kept_and_asked_for_once_more(btc: Symbol):
     whole = fives(MONTH)
-    first_look(btc, Fives(whole.drop(whole.index[[10, 11, 3000]])))
-    assert [gap.missing for gap in open_gaps(btc, "5m")] == [2, 1]
-    assert {gap.next_try - END for gap in open_gaps(btc, "5m")} == {WAITS[-1]}
+    first_poll(btc, Fives(whole.drop(whole.index[[10, 11, 3000]])))
+    assert [gap.missing for gap in btc.gaps.filter(interval="5m")] == [2, 1]
+    assert {gap.next_try - END for gap in btc.gaps.filter(interval="5m")} == {WAITS[-1]}
 
 
 def shortened(symbol: Symbol, truth: pd.DataFrame, rows: int) -> None:
@@ -189,7 +190,7 @@ def test_gaps_before_and_behind_the_oldest_stored_candle_are_kept(btc: Symbol):
     shortened(btc, truth, 700)
     oldest = truth.index[-700]
     top_up(btc, "5m", Fives(truth.drop(truth.index[[100, 101, 1299]])), END)
-    found = [(gap.first_missing, gap.missing) for gap in open_gaps(btc, "5m")]
+    found = [(gap.first_missing, gap.missing) for gap in btc.gaps.filter(interval="5m")]
     assert found == [(truth.index[100], 2), (oldest - 5 * MINUTE, 1)]
 
 
@@ -248,7 +249,7 @@ def test_a_file_that_is_played_begins_with_as_much_as_a_live_market(every: str, 
 
 def test_before_a_listing_a_source_is_asked_once(btc: Symbol):
     source = Fives(fives(700))
-    first_look(btc, source)
+    first_poll(btc, source)
     assert len(source.asked) == 2
 
 

@@ -5,17 +5,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from django.db import transaction
+from django.db.models import QuerySet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from engine.candles import CandleError, find_gaps
-from market.backfill import WAITS, Filled, fill_gaps
 from market.errors import SourceDown
-from market.history import OVERLAP
-from market.ingestion import ingest, keep, look
+from market.ingestion.backfill import WAITS, Filled, fill_gaps
+from market.ingestion.candles import ingest, poll, store
+from market.ingestion.history import OVERLAP
 from market.models import Candle, CandleGap, CandleRevision, Symbol
-from market.selectors import candle_frame, missing_candles, open_gaps, revision_count, staleness
+from market.selectors import candle_frame, staleness
 from market.services import add_symbol, store_candles
 from market.sources.base import FIRST_CANDLES
 from tests.market.known_source import KnownSource
@@ -33,6 +34,14 @@ def after(candles: int) -> datetime:
 
 def stored(symbol: Symbol, interval: str = "1h") -> pd.DataFrame:
     return candle_frame(symbol, interval)
+
+
+def gaps(symbol: Symbol) -> "QuerySet[CandleGap]":
+    return CandleGap.objects.filter(symbol=symbol, interval="1h")
+
+
+def missing(symbol: Symbol) -> int:
+    return sum(gap.missing for gap in gaps(symbol))
 
 
 def same(found: pd.DataFrame, expected: pd.DataFrame) -> bool:
@@ -73,14 +82,14 @@ def test_the_forming_candle_is_left_out_whatever_the_source_thinks(btc: Symbol):
     assert len(stored(btc)) == 11
 
 
-def test_nobody_is_asked_while_nothing_can_have_closed(btc: Symbol):
+def test_no_source_is_asked_while_nothing_can_have_closed(btc: Symbol):
     source = KnownSource(TRUTH)
     ingest(btc, "1h", source.fetch, after(10))
     came = ingest(btc, "1h", source.fetch, after(10) + HOUR / 2)
     assert (came.source, came.new, len(source.asked)) == (None, 0, 1)
 
 
-def test_the_first_time_it_asks_for_as_much_as_the_indicators_look_back(btc: Symbol):
+def test_the_first_time_it_asks_for_as_much_as_the_indicators_asked_at(btc: Symbol):
     source = KnownSource(TRUTH)
     ingest(btc, "1h", source.fetch, after(10))
     assert source.asked == [(after(10) - FIRST_CANDLES * HOUR, after(10))]
@@ -96,14 +105,14 @@ def test_later_it_asks_for_a_small_overlap(btc: Symbol):
 def test_a_stock_is_asked_for_so_many_candles_of_its_sessions():
     apple = Symbol(symbol="AAPL", kind="stock", pk=0)
     source = KnownSource(TRUTH)
-    look_back = datetime(2024, 6, 1, tzinfo=UTC)
+    asked_at = datetime(2024, 6, 1, tzinfo=UTC)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("market.candle_table.read", lambda *_, **__: (np.empty(0, "datetime64[us]"), np.empty((5, 0))))
-        look(apple, "1h", source.fetch, look_back)
-    assert timedelta(days=200) < look_back - source.asked[0][0] < timedelta(days=215)
+        patch.setattr("database.candles.read", lambda *_, **__: (np.empty(0, "datetime64[us]"), np.empty((5, 0))))
+        poll(apple, "1h", source.fetch, asked_at)
+    assert timedelta(days=200) < asked_at - source.asked[0][0] < timedelta(days=215)
 
 
-def test_what_a_source_fails_to_tell_changes_nothing(btc: Symbol):
+def test_a_failed_source_changes_nothing(btc: Symbol):
     source = KnownSource(TRUTH)
     ingest(btc, "1h", source.fetch, after(10))
     before = list(Candle.objects.values())
@@ -120,41 +129,41 @@ def test_an_unknown_interval_is_refused(btc: Symbol):
         ingest(btc, "7h", KnownSource(TRUTH).fetch, after(3))
 
 
-def test_a_look_writes_nothing(btc: Symbol):
-    found = look(btc, "1h", KnownSource(TRUTH).without(4).fetch, after(10))
-    assert len(found.new) == 9
+def test_a_poll_writes_nothing(btc: Symbol):
+    update = poll(btc, "1h", KnownSource(TRUTH).without(4).fetch, after(10))
+    assert len(update.new) == 9
     assert not Candle.objects.exists()
     assert not CandleGap.objects.exists()
-    assert keep(found).new == 9
+    assert store(update).new == 9
 
 
-def test_what_is_kept_goes_back_with_the_transaction_around_it(btc: Symbol):
-    found = look(btc, "1h", KnownSource(TRUTH).without(4).fetch, after(10))
+def test_what_is_stored_is_rolled_back_with_the_transaction_around_it(btc: Symbol):
+    update = poll(btc, "1h", KnownSource(TRUTH).without(4).fetch, after(10))
     with transaction.atomic():
-        keep(found)
+        store(update)
         transaction.set_rollback(True)
     assert not Candle.objects.exists()
     assert not CandleGap.objects.exists()
 
 
-def test_two_processes_that_look_at_the_same_time_store_it_once(btc: Symbol):
+def test_two_processes_that_poll_at_the_same_time_store_it_once(btc: Symbol):
     source = KnownSource(TRUTH).without(4)
-    looks = [look(btc, "1h", source.fetch, after(10)) for _ in range(2)]
-    assert [keep(found).new for found in looks] == [9, 0]
-    assert (len(stored(btc)), missing_candles(btc, "1h")) == (9, 1)
+    updates = [poll(btc, "1h", source.fetch, after(10)) for _ in range(2)]
+    assert [store(update).new for update in updates] == [9, 0]
+    assert (len(stored(btc)), missing(btc)) == (9, 1)
 
 
 def test_a_gap_is_found_kept_and_filled_when_the_source_has_it(btc: Symbol):
     patchy = KnownSource(TRUTH).without(4, 5, 8)
     assert ingest(btc, "1h", patchy.fetch, after(10)).gaps == 3
-    assert [(gap.first_missing, gap.missing) for gap in open_gaps(btc, "1h")] == [(after(4), 2), (after(8), 1)]
+    assert [(gap.first_missing, gap.missing) for gap in gaps(btc)] == [(after(4), 2), (after(8), 1)]
     filled = fill_gaps(btc, "1h", KnownSource(TRUTH).fetch, after(10) + WAITS[0])
     assert (filled.found, filled.missing, filled.problems) == (3, 0, ())
     assert same(stored(btc), TRUTH.iloc[:10])
     assert not CandleGap.objects.exists()
 
 
-def test_a_gap_between_two_looks_is_found(btc: Symbol):
+def test_a_gap_between_two_polls_is_found(btc: Symbol):
     source = KnownSource(TRUTH).without(10, 11)
     ingest(btc, "1h", source.fetch, after(10))
     assert ingest(btc, "1h", source.fetch, after(12)).new == 0
@@ -171,13 +180,13 @@ def test_what_is_left_of_a_gap_stays_and_is_asked_for_less_and_less(btc: Symbol)
         now += wait
         filled = fill_gaps(btc, "1h", better.fetch, now)
         assert (filled.found, filled.missing) == (int(tries == 0), 2)
-    rows = open_gaps(btc, "1h")
+    rows = gaps(btc)
     assert [(row.first_missing, row.missing, row.tries, row.next_try) for row in rows] == [
         (after(4), 1, len(WAITS), None),
         (after(6), 1, len(WAITS), None),
     ]
     assert {row.found_at for row in rows} == {found_at}
-    assert missing_candles(btc, "1h") == 2
+    assert missing(btc) == 2
 
 
 def test_a_source_that_is_down_costs_a_gap_no_try(btc: Symbol):
@@ -227,7 +236,7 @@ def test_a_real_series_with_outages_is_ingested_as_it_is(btc: Symbol, real_data:
     assert same(stored(btc), truth.loc[stored(btc).index[0] :])
     outages = find_gaps(truth.loc[stored(btc).index[0] :].index, "1h")
     assert len(outages) == 3
-    assert [gap.missing for gap in open_gaps(btc, "1h")] == [gap.missing for gap in outages]
+    assert [gap.missing for gap in gaps(btc)] == [gap.missing for gap in outages]
 
 
 class AnyOrder(TestCase):
@@ -248,7 +257,7 @@ class AnyOrder(TestCase):
     )
     def test_any_order_of_fetches_holes_repeats_and_revisions(self, steps):
         symbol = add_symbol("BTCUSDT")
-        first_told: dict[pd.Timestamp, tuple[float, ...]] = {}
+        first_reported: dict[pd.Timestamp, tuple[float, ...]] = {}
         for now, holes, change, again in steps:
             source = KnownSource(TRUTH) if change is None else self.otherwise(*change)
             source = source.without(*holes)
@@ -256,13 +265,13 @@ class AnyOrder(TestCase):
             ingest(symbol, "1h", source.fetch, after(now))
             if again:
                 fill_gaps(symbol, "1h", source.fetch, after(now) + timedelta(days=400))
-            told = source.told
+            reported = source.reported
             for time in stored(symbol).index.difference(pd.DatetimeIndex(sorted(before), tz="UTC")):
-                first_told[time] = tuple(told.loc[time])
+                first_reported[time] = tuple(reported.loc[time])
         frame = stored(symbol)
         assert {
             time: tuple(row) for time, row in zip(frame.index, frame.to_numpy().tolist(), strict=True)
-        } == first_told
+        } == first_reported
         self.check_gaps(symbol, frame)
         self.check_revisions(symbol, frame)
 
@@ -273,7 +282,7 @@ class AnyOrder(TestCase):
     @staticmethod
     def check_gaps(symbol: Symbol, frame: pd.DataFrame):
         """What is missing between the stored candles stands in the gaps, candle by candle."""
-        spans = [(gap.first_missing, gap.last_missing) for gap in open_gaps(symbol, "1h")]
+        spans = [(gap.first_missing, gap.last_missing) for gap in gaps(symbol)]
         kept = {time for first, last in spans for time in pd.date_range(first, last, freq="h")}
         if len(frame):
             between = set(pd.date_range(frame.index[0], frame.index[-1], freq="h")) - set(frame.index)
@@ -281,7 +290,7 @@ class AnyOrder(TestCase):
 
     @staticmethod
     def check_revisions(symbol: Symbol, frame: pd.DataFrame):
-        told = list(CandleRevision.objects.values_list("open_time", "open", "high", "low", "close", "volume"))
-        assert len(set(told)) == len(told) == revision_count(symbol)
-        for time, *values in told:
+        reported = list(CandleRevision.objects.values_list("open_time", "open", "high", "low", "close", "volume"))
+        assert len(set(reported)) == len(reported) == CandleRevision.objects.filter(symbol=symbol).count()
+        for time, *values in reported:
             assert tuple(frame.loc[time]) != tuple(values)

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from engine.candles import validate
+from market.calendar.gaps import gaps_line
 from market.errors import CandleFileError
-from market.gaps import gaps_line
 from market.instruments import inferred_tick
 from market.sources import csv_file
 from market.symbols import kind_of
@@ -38,8 +38,8 @@ def test_the_fast_path_agrees_with_pandas(real_data: Path):
 @pytest.mark.parametrize(
     ("name", "interval", "line", "problem"),
     [
-        ("Coinbase_BTCUSD_1h_raw", "1h", 1, "the header stands on line 2; take away what is above it"),
-        ("Coinbase_BTCUSD_1d_raw", "1d", 1, "the header stands on line 2; take away what is above it"),
+        ("Coinbase_BTCUSD_1h_raw", "1h", 1, "the header is on line 2; remove what is above it"),
+        ("Coinbase_BTCUSD_1d_raw", "1d", 1, "the header is on line 2; remove what is above it"),
         ("SPY_1d_yahoo_raw", "1d", 1808, "open or close lies outside low..high"),
         ("yahoo_AET-L-1d-100x-error", "1d", 3, "the time 2022-05-31T23:00:00+00:00 comes after a later one"),
         ("yahoo_AET-L-1d-100x-error-fixed", "1d", 3, "the time 2022-05-31T23:00:00+00:00 comes after a later one"),
@@ -95,7 +95,7 @@ def test_what_is_odd_but_well_formed_is_for_others_to_judge(real_data: Path, nam
         ("GOOG", "1d", None),
     ],
 )
-def test_gaps_are_told_in_one_line(real_data: Path, symbol: str, interval: str, line: str | None):
+def test_gaps_are_described_in_one_line(real_data: Path, symbol: str, interval: str, line: str | None):
     frame = csv_file.read(real_data / f"{symbol}_{interval}.csv", interval)
     assert gaps_line(frame, interval, symbol) == line
 

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.candles import CandleError
-from market.ingestion import ingest
+from market.ingestion.candles import ingest
+from market.ingestion.rescaling import Rescaled, restart, scale_between
 from market.models import Candle, CandleRevision, Symbol
-from market.rescaling import Rescaled, restart, scale_between
 from market.selectors import candle_frame
-from market.sources.base import Answer, Prices
+from market.sources.base import FetchedCandles, Prices
 from tests.market.known_source import KnownSource
 from tests.markets import random_candles
 
@@ -24,9 +24,9 @@ class YahooLike(KnownSource):
     prices = Prices.SPLIT_ADJUSTED
 
     def split(self, divisor: float) -> "YahooLike":
-        told = self.told.copy()
-        told[PRICES] = (told[PRICES] / divisor).round(4)
-        return YahooLike(told, self.name, self.intervals)
+        reported = self.reported.copy()
+        reported[PRICES] = (reported[PRICES] / divisor).round(4)
+        return YahooLike(reported, self.name, self.intervals)
 
 
 def after(hours: int):
@@ -54,35 +54,35 @@ def test_a_split_stops_the_series_and_says_so(symbol: Symbol, divisor: float):
 def test_a_series_is_restarted_whole_or_not_at_all(symbol: Symbol):
     source = YahooLike(TRUTH, "yahoo")
     ingest(symbol, "1h", source.fetch, after(50))
-    told = source.split(4.0)
+    reported = source.split(4.0)
     with pytest.raises(CandleError):
-        restart(symbol, "1h", Answer(told.told.iloc[:0], told))
+        restart(symbol, "1h", FetchedCandles(reported.reported.iloc[:0], reported))
     assert Candle.objects.count() == 50
-    assert restart(symbol, "1h", Answer(told.told.iloc[:52], told)) == 52
-    assert candle_frame(symbol, "1h")["close"].tolist() == told.told["close"].iloc[:52].tolist()
-    assert ingest(symbol, "1h", told.fetch, after(55)).new == 3
+    assert restart(symbol, "1h", FetchedCandles(reported.reported.iloc[:52], reported)) == 52
+    assert candle_frame(symbol, "1h")["close"].tolist() == reported.reported["close"].iloc[:52].tolist()
+    assert ingest(symbol, "1h", reported.fetch, after(55)).new == 3
 
 
 def test_a_corrected_candle_is_a_revision(symbol: Symbol):
     source = YahooLike(TRUTH, "yahoo")
     ingest(symbol, "1h", source.fetch, after(50))
-    told = TRUTH.copy()
-    told.loc[told.index[49], PRICES] *= 1.3
-    assert ingest(symbol, "1h", YahooLike(told, "yahoo").fetch, after(51)).revised == 1
+    reported = TRUTH.copy()
+    reported.loc[reported.index[49], PRICES] *= 1.3
+    assert ingest(symbol, "1h", YahooLike(reported, "yahoo").fetch, after(51)).revised == 1
 
 
 def test_an_exchange_does_not_rescale(symbol: Symbol):
     ingest(symbol, "1h", KnownSource(TRUTH).fetch, after(50))
-    told = TRUTH.copy()
-    told[PRICES] *= 2
-    assert ingest(symbol, "1h", KnownSource(told).fetch, after(51)).revised == 3
+    reported = TRUTH.copy()
+    reported[PRICES] *= 2
+    assert ingest(symbol, "1h", KnownSource(reported).fetch, after(51)).revised == 3
 
 
 @given(st.floats(0.01, 100.0), st.integers(1, 3))
 def test_a_scale_is_found_from_one_candle_on(factor: float, rows: int):
     stored = TRUTH.to_numpy()[:rows]
-    told = np.column_stack([stored[:, :4] * factor, stored[:, 4:]])
-    found = scale_between(stored, told)
+    reported = np.column_stack([stored[:, :4] * factor, stored[:, 4:]])
+    found = scale_between(stored, reported)
     if abs(factor - 1) <= 0.02:
         assert found is None
     else:

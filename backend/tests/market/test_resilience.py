@@ -1,4 +1,4 @@
-"""Budget, patience and circuit breaker around a source, and what the other processes see of them."""
+"""Request budget, retries and circuit breaker of a source, and what other processes see of them."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,25 +12,25 @@ import pytest
 import time_machine
 
 from market.errors import (
-    BadAnswer,
-    BudgetSpent,
     CircuitOpen,
-    GarbledAnswer,
+    InvalidResponse,
     NotServed,
     RateLimited,
     RegionBlocked,
+    RequestBudgetExceeded,
     SourceDown,
     SourceError,
     UnknownInstrument,
+    UnreadableResponse,
 )
 from market.models import SourceState
-from market.resilience import Budget, Guard, Patience, Pause, nobody
-from market.source_states import record, source_states
+from market.sources.health import record, source_states
+from market.sources.resilience import BreakerPolicy, Budget, RequestGuard, RetryPolicy, no_report
 from tests.market.servers import faults
 from tests.market.venues import NOW, Venue
 
-QUICK = Patience(attempts=3, first_wait_seconds=0.001, longest_wait_seconds=0.05, budget_seconds=0.05)
-DOWN, GARBLED = SourceDown("bybit", "it cannot be reached"), GarbledAnswer("bybit", "cut off")
+QUICK = RetryPolicy(attempts=3, first_wait_seconds=0.001, longest_wait_seconds=0.05, budget_seconds=0.05)
+DOWN, GARBLED = SourceDown("bybit", "it cannot be reached"), UnreadableResponse("bybit", "cut off")
 
 
 class Asked:
@@ -57,11 +57,13 @@ class Heard:
         self.news.append((error, retry_at))
 
 
-def guard(report: Callable[..., None] = nobody, budget: Budget | None = None, **pause: float) -> Guard:
-    return Guard("bybit", budget, QUICK, Pause(**{"after_failures": 2, "seconds": 30.0, **pause}), report)
+def guard(report: Callable[..., None] = no_report, budget: Budget | None = None, **pause: float) -> RequestGuard:
+    return RequestGuard(
+        "bybit", budget, QUICK, BreakerPolicy(**{"after_failures": 2, "seconds": 30.0, **pause}), report
+    )
 
 
-def fails(subject: Guard, *errors: SourceError, attempts: int = 3) -> Asked:
+def fails(subject: RequestGuard, *errors: SourceError, attempts: int = 3) -> Asked:
     """Each error is the outcome of one call, after all its attempts."""
     asked = Asked(*(error for error in errors for _ in range(attempts)))
     for error in errors:
@@ -84,7 +86,7 @@ def test_what_may_pass_is_asked_again(error: SourceError):
     assert len(asked.times) == 3
 
 
-@pytest.mark.parametrize("error", [BadAnswer, UnknownInstrument, NotServed, RegionBlocked])
+@pytest.mark.parametrize("error", [InvalidResponse, UnknownInstrument, NotServed, RegionBlocked])
 def test_what_will_not_pass_is_not_asked_again(error: type[SourceError]):
     asked = Asked(error("bybit", "no"), "answer")
     with pytest.raises(error):
@@ -93,11 +95,11 @@ def test_what_will_not_pass_is_not_asked_again(error: type[SourceError]):
 
 
 def test_waits_grow_and_differ():
-    patience = Patience(attempts=4, first_wait_seconds=0.02, longest_wait_seconds=1.0)
+    retries = RetryPolicy(attempts=4, first_wait_seconds=0.02, longest_wait_seconds=1.0)
     waits = []
     for _ in range(4):
         asked = Asked(DOWN, DOWN, DOWN, "answer")
-        assert Guard("bybit", None, patience)(asked) == "answer"
+        assert RequestGuard("bybit", None, retries)(asked) == "answer"
         waits.append([after - before for before, after in pairwise(asked.times)])
     assert all(first >= 0.02 and second >= 0.04 and third >= 0.08 for first, second, third in waits)
     assert len({round(first, 4) for first, *_ in waits}) > 1
@@ -115,7 +117,7 @@ def test_a_source_that_wants_more_time_than_we_have_is_left_alone_for_it():
     with time_machine.travel(NOW, tick=False):
         asked = fails(subject, RateLimited("bybit", "too often", 120.0), attempts=1)
         assert len(asked.times) == 1
-        with pytest.raises(CircuitOpen, match="left alone until 12:32:20 UTC, because too often") as caught:
+        with pytest.raises(CircuitOpen, match="paused until 12:32:20 UTC, because too often") as caught:
             subject(asked)
         assert caught.value.retry_at == NOW + timedelta(seconds=120)
         assert [retry_at for _, retry_at in heard.news] == [NOW + timedelta(seconds=120)]
@@ -154,7 +156,7 @@ def test_a_success_starts_the_count_again():
 
 def test_a_bad_answer_about_one_instrument_does_not_close_the_source_to_the_others():
     subject = guard()
-    fails(subject, *[BadAnswer("bybit", "price of zero")] * 10, attempts=1)
+    fails(subject, *[InvalidResponse("bybit", "price of zero")] * 10, attempts=1)
     assert subject(Asked("answer")) == "answer"
 
 
@@ -169,7 +171,7 @@ def test_a_place_that_is_not_served_is_not_asked_from_every_minute():
 
 
 def test_the_budget_is_kept_by_waiting_and_then_by_refusing():
-    subject = Guard("bybit", Budget(weight=10, seconds=0.04), Patience(budget_seconds=10.0))
+    subject = RequestGuard("bybit", Budget(weight=10, seconds=0.04), RetryPolicy(budget_seconds=10.0))
     started = monotonic()
     for _ in range(3):
         subject(Asked("answer"), 10)
@@ -177,7 +179,7 @@ def test_the_budget_is_kept_by_waiting_and_then_by_refusing():
     slow = guard(budget=Budget(weight=10, seconds=60.0))
     slow(Asked("answer"), 6)
     asked = Asked("answer")
-    with pytest.raises(BudgetSpent, match="more requests than it allows"):
+    with pytest.raises(RequestBudgetExceeded, match="request budget used up"):
         slow(asked, 6)
     assert asked.times == []
     # It says nothing about the source.
@@ -200,7 +202,7 @@ def test_threads_ask_side_by_side():
         assert len(list(pool.map(lambda _: subject(together.wait), range(4)))) == 4
 
 
-def test_successes_are_told_now_and_then():
+def test_successes_are_reported_now_and_then():
     heard = Heard()
     subject = guard(heard)
     for _ in range(50):
@@ -211,8 +213,8 @@ def test_successes_are_told_now_and_then():
 def test_a_real_client_recovers_by_itself(venue: Venue):
     truth = venue.trades(2_500)
     heard: list[object] = []
-    subject = Guard(venue.source.name, None, QUICK, report=lambda *news: heard.append(news))
-    source = venue.with_line(guard=subject)
+    subject = RequestGuard(venue.source.name, None, QUICK, report=lambda *news: heard.append(news))
+    source = venue.with_http(guard=subject)
     source.candles(venue.symbol, "1h", NOW - timedelta(hours=3), NOW)
     data = {"yahoo": "BTC-USD", "ccxt:bitstamp": "btcusdt"}.get(source.name, "")
     for fault in (faults.SERVER_ERROR, faults.TRUNCATED, faults.NONE, faults.CUT_OFF, faults.status(429)):
@@ -224,7 +226,7 @@ def test_a_real_client_recovers_by_itself(venue: Venue):
 
 def test_a_real_client_leaves_a_broken_source_alone(venue: Venue):
     venue.trades(10)
-    source = venue.with_line(guard=Guard(venue.source.name, None, QUICK, Pause(after_failures=2)))
+    source = venue.with_http(guard=RequestGuard(venue.source.name, None, QUICK, BreakerPolicy(after_failures=2)))
     venue.server.faults.add(faults.SERVER_ERROR)
     for _ in range(2):
         with pytest.raises(SourceDown):

@@ -7,13 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from market.calendar.sessions import ALWAYS, moment, session_of, times_of
 from market.errors import SymbolError
-from market.sessions import ALWAYS, expected_times, is_open, moment, session_of, times_of
 from tests.markets import real_candles
 
 
 def utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def expected_times(symbol: str, interval: str, start: datetime, end: datetime) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(session_of(symbol).open_times(interval, moment(start), moment(end)), tz="UTC")
+
+
+def is_open(symbol: str, time: datetime) -> bool:
+    return len(expected_times(symbol, "1m", time, time + timedelta(minutes=1))) == 1
 
 
 def texts(times: pd.DatetimeIndex) -> list[str]:
@@ -50,9 +58,9 @@ def test_a_market_is_open_in_its_hours(symbol: str, time: str, expected: bool):
 
 def test_a_naive_time_is_refused():
     with pytest.raises(ValueError, match="no time zone"):
-        is_open("AAPL", datetime(2024, 1, 1))  # noqa: DTZ001
+        moment(datetime(2024, 1, 1))  # noqa: DTZ001
     with pytest.raises(SymbolError):
-        is_open("../x", utc("2024-01-01"))
+        session_of("../x")
 
 
 def test_the_hours_of_a_stock_begin_at_the_bell():
@@ -153,4 +161,4 @@ def test_what_is_expected_of_two_spans_is_that_of_both(start: datetime, days: in
 
 def test_before_the_calendar_begins_nothing_is_expected():
     assert len(expected_times("AAPL", "1d", utc("1950-01-01"), utc("1951-01-01"))) == 0
-    assert ALWAYS.is_open(utc("1950-01-01"))
+    assert len(ALWAYS.open_times("1d", moment(utc("1950-01-01")), moment(utc("1951-01-01")))) == 365

@@ -14,17 +14,17 @@ import pytest
 
 from engine.candles import find_gaps
 from market.errors import (
-    BadAnswer,
     ClockSkew,
-    GarbledAnswer,
+    InvalidResponse,
     RateLimited,
     RegionBlocked,
     RequestRefused,
     SourceDown,
     SourceError,
     UnknownInstrument,
+    UnreadableResponse,
 )
-from market.sources.client import Line
+from market.sources.client import HttpSettings
 from tests.market.servers import faults
 from tests.market.servers.faults import Fault
 from tests.market.venues import NOW, Venue, hours
@@ -60,36 +60,38 @@ class Nothing:
 
 
 Outcome = Refused | type[Whole] | type[WithGap] | type[Nothing]
-UNREADABLE = Refused(GarbledAnswer, "cannot be read")
+UNREADABLE = Refused(UnreadableResponse, "cannot be parsed")
 MATRIX: list[tuple[Fault, Outcome, dict[str, Outcome]]] = [
-    (faults.status(429), Refused(RateLimited, "asked too often: HTTP 429"), {}),
-    (faults.status(429, Retry_After="7"), Refused(RateLimited, "asked too often"), {}),
-    (faults.status(418, Retry_After="120"), Refused(RateLimited, "asked too often"), {}),
-    (faults.SERVER_ERROR, Refused(SourceDown, "it does not work: HTTP 503"), {}),
+    (faults.status(429), Refused(RateLimited, "rate limit exceeded: HTTP 429"), {}),
+    (faults.status(429, Retry_After="7"), Refused(RateLimited, "rate limit exceeded"), {}),
+    (faults.status(418, Retry_After="120"), Refused(RateLimited, "rate limit exceeded"), {}),
+    (faults.SERVER_ERROR, Refused(SourceDown, "server error: HTTP 503"), {}),
     (faults.status(500, b'{"oops": 1}'), Refused(SourceDown, "HTTP 500, '{\"oops\": 1}'"), {}),
     (faults.status(403, b"<html>The Amazon CloudFront distribution is configured to block access from your country."),
-     Refused(RegionBlocked, "does not serve us here: HTTP 403"), {}),
+     Refused(RegionBlocked, "does not serve this region: HTTP 403"), {}),
     (faults.status(451, b'{"code": 0, "msg": "Service unavailable from a restricted location"}'),
      Refused(RegionBlocked, "restricted location"), {}),
     (faults.status(403, b"403, access too frequent"), Refused(RateLimited, "too frequent"), {}),
     (faults.status(400, b'{"code": 0, "msg": "Go away"}'), Refused(RequestRefused, "400"), {}),
     (faults.TRUNCATED, UNREADABLE, {}),
     (faults.INVALID, UNREADABLE, {}),
-    (faults.CUT_OFF, Refused(GarbledAnswer, "cut off"), {}),
+    (faults.CUT_OFF, Refused(UnreadableResponse, "cut off"), {}),
     # ccxt reads a missing field as nothing.
-    (faults.OTHER_JSON, Refused(BadAnswer, "another form than agreed"), {"ccxt:bitstamp": Nothing}),
+    (faults.OTHER_JSON, Refused(InvalidResponse, "unknown form"), {"ccxt:bitstamp": Nothing}),
     (faults.EMPTY, Nothing, {}),
     # Binance's candles and what ccxt makes of Bitstamp's name no symbol: that a price of another one came cannot be
     # seen here. It is seen in quotes and terms, below.
-    (faults.OTHER_SYMBOL, Refused(BadAnswer, "it answered with DOGEUSDT"), {"binance": Whole, "ccxt:bitstamp": Whole}),
+    (faults.OTHER_SYMBOL, Refused(InvalidResponse, "it answered with DOGEUSDT"),
+     {"binance": Whole, "ccxt:bitstamp": Whole}),
     # Yahoo sends null, which is a price that is missing.
-    (faults.NOT_A_NUMBER, Refused(BadAnswer, "close is not a finite number in the candle of 2024-02"),
-     {"yahoo": Refused(BadAnswer, "a price is missing in the candle of 2024-02")}),
-    (faults.ZERO_PRICE, Refused(BadAnswer, "not above zero in the candle of 2024-02"), {}),
-    (faults.HIGH_BELOW_LOW, Refused(BadAnswer, "high is below low in the candle of 2024-02"), {}),
-    (faults.BACKWARDS, Refused(BadAnswer, "(out of order|backwards)"), {"ccxt:bitstamp": Whole}),
-    (faults.DUPLICATED, Refused(BadAnswer, "twice"), {}),
-    (faults.OFF_GRID, Refused(BadAnswer, "where no 1h candle begins"), {"yahoo": Refused(BadAnswer, "overlap")}),
+    (faults.NOT_A_NUMBER, Refused(InvalidResponse, "close is not a finite number in the candle of 2024-02"),
+     {"yahoo": Refused(InvalidResponse, "a price is missing in the candle of 2024-02")}),
+    (faults.ZERO_PRICE, Refused(InvalidResponse, "not above zero in the candle of 2024-02"), {}),
+    (faults.HIGH_BELOW_LOW, Refused(InvalidResponse, "high is below low in the candle of 2024-02"), {}),
+    (faults.BACKWARDS, Refused(InvalidResponse, "(out of order|backwards)"), {"ccxt:bitstamp": Whole}),
+    (faults.DUPLICATED, Refused(InvalidResponse, "(twice|duplicates)"), {}),
+    (faults.OFF_GRID, Refused(InvalidResponse, "where no 1h candle begins"),
+     {"yahoo": Refused(InvalidResponse, "overlap")}),
     (faults.MISSING, WithGap, {}),
 ]  # fmt: skip
 
@@ -110,7 +112,7 @@ def test_a_faulty_answer(venue: Venue, fault: Fault, usual: Outcome, exceptions:
         if outcome is WithGap:
             assert len(candles) == CANDLES - 1
             assert [gap.missing for gap in find_gaps(candles.index, "1h")] == [1]
-    # It was the request for data, and it was not repeated: patience belongs to the guard.
+    # It was the request for data, and it was not repeated: retries belong to the guard.
     venue.server.faults.clear()
     candles = venue.source.candles(venue.symbol, "1h", truth.start, NOW)
     pd.testing.assert_frame_equal(candles, truth.closed(truth.start, NOW, NOW))
@@ -119,12 +121,12 @@ def test_a_faulty_answer(venue: Venue, fault: Fault, usual: Outcome, exceptions:
 @pytest.mark.parametrize(
     ("fault", "outcome"),
     [
-        (faults.OTHER_SYMBOL, Refused(BadAnswer, "answered with DOGEUSDT")),
-        (faults.ZERO_PRICE, Refused(BadAnswer, "its last price of .* is")),
-        (faults.NOT_A_NUMBER, Refused(BadAnswer, "(its last price of .* is|another form than agreed)")),
+        (faults.OTHER_SYMBOL, Refused(InvalidResponse, "answered with DOGEUSDT")),
+        (faults.ZERO_PRICE, Refused(InvalidResponse, "its last price of .* is")),
+        (faults.NOT_A_NUMBER, Refused(InvalidResponse, "(its last price of .* is|unknown form)")),
         (faults.SERVER_ERROR, Refused(SourceDown, "HTTP 503")),
         (faults.TRUNCATED, UNREADABLE),
-        (faults.OTHER_JSON, Refused(BadAnswer, "(another form than agreed|its last price)")),
+        (faults.OTHER_JSON, Refused(InvalidResponse, "(unknown form|its last price)")),
     ],
     ids=str,
 )
@@ -146,7 +148,7 @@ def test_terms_of_another_instrument_are_refused(venue: Venue):
         pytest.skip("the terms are looked up in a list of all")
     venue.trades(10)
     venue.server.faults.add(faults.OTHER_SYMBOL, path=TERMS[venue.source.name])
-    with pytest.raises(BadAnswer, match="answered with DOGEUSDT"):
+    with pytest.raises(InvalidResponse, match="answered with DOGEUSDT"):
         venue.source.terms(venue.symbol)
 
 
@@ -174,7 +176,7 @@ def test_a_source_that_counts_requests_is_understood(venue: Venue):
 @pytest.mark.parametrize("ahead", [-3600, 3600])
 def test_a_clock_that_is_wrong_is_no_candles(venue: Venue, ahead: int):
     truth = venue.trades(10)
-    source = venue.kind.make(venue.server.url, Line(clock=lambda: NOW + timedelta(seconds=ahead)))
+    source = venue.kind.make(venue.server.url, HttpSettings(clock=lambda: NOW + timedelta(seconds=ahead)))
     with pytest.raises(ClockSkew, match=r"its clock says 2024-03-01 12:30:20 UTC, ours 2024-03-01 1[13]:30:20 UTC"):
         source.candles(venue.symbol, "1h", truth.start, NOW)
 
@@ -184,30 +186,32 @@ def test_a_few_seconds_between_the_clocks_do_not_let_a_forming_candle_through(ve
     truth = venue.trades(10)
     noon = NOW.replace(minute=0, second=0)
     venue.clock.now = noon - timedelta(seconds=10)
-    source = venue.kind.make(venue.server.url, Line(clock=lambda: venue.clock.now + timedelta(seconds=ahead)))
+    source = venue.kind.make(venue.server.url, HttpSettings(clock=lambda: venue.clock.now + timedelta(seconds=ahead)))
     candles = source.candles(venue.symbol, "1h", truth.start, NOW)
     pd.testing.assert_frame_equal(candles, truth.closed(truth.start, NOW, noon - timedelta(seconds=10)))
     assert candles.index[-1].hour == 10
 
 
 def test_a_name_that_does_not_resolve(venue: Venue):
-    source = venue.kind.make("http://nowhere.invalid:1", Line(clock=venue.clock, connect_seconds=2.0, read_seconds=2.0))
+    source = venue.kind.make(
+        "http://nowhere.invalid:1", HttpSettings(clock=venue.clock, connect_seconds=2.0, read_seconds=2.0)
+    )
     with pytest.raises(SourceDown, match=r"its name cannot be resolved \(DNS\)") as caught:
         source.candles(venue.symbol, "1h", NOW - hours(5), NOW)
     assert caught.value.retry_helps
 
 
-def test_a_port_that_nobody_listens_on(venue: Venue):
+def test_a_port_without_a_listener(venue: Venue):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        source = venue.kind.make(f"http://127.0.0.1:{taken.getsockname()[1]}", Line(clock=venue.clock))
+        source = venue.kind.make(f"http://127.0.0.1:{taken.getsockname()[1]}", HttpSettings(clock=venue.clock))
         with pytest.raises(SourceDown, match="it cannot be reached"):
             source.candles(venue.symbol, "1h", NOW - hours(5), NOW)
 
 
 @contextmanager
 def full_port() -> Iterator[int]:
-    """A listener that accepts nobody any more: the next connection is neither made nor refused."""
+    """A listener that accepts no more connections: the next connection is neither made nor refused."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -222,7 +226,7 @@ def full_port() -> Iterator[int]:
 def test_a_connection_that_is_not_made_in_time(venue: Venue):
     with full_port() as port:
         source = venue.kind.make(
-            f"http://127.0.0.1:{port}", Line(clock=venue.clock, connect_seconds=0.1, read_seconds=0.1)
+            f"http://127.0.0.1:{port}", HttpSettings(clock=venue.clock, connect_seconds=0.1, read_seconds=0.1)
         )
         with pytest.raises(SourceDown, match="within the time allowed"):
             source.candles(venue.symbol, "1h", NOW - hours(5), NOW)
@@ -230,11 +234,11 @@ def test_a_connection_that_is_not_made_in_time(venue: Venue):
 
 def test_an_answer_that_does_not_come_in_time(venue: Venue):
     truth = venue.trades(10)
-    source = venue.with_line(read_seconds=1.0)
+    source = venue.with_http(read_seconds=1.0)
     source.candles(venue.symbol, "1h", truth.start, NOW)
     venue.server.faults.add(faults.hanging(30), path=DATA[venue.source.name])
     with pytest.raises(SourceDown, match="no answer within the time allowed"):
-        venue.with_line(connect_seconds=0.2, read_seconds=0.2).candles(venue.symbol, "1h", truth.start, NOW)
+        venue.with_http(connect_seconds=0.2, read_seconds=0.2).candles(venue.symbol, "1h", truth.start, NOW)
 
 
 def test_a_fault_in_the_middle_of_a_history_loses_the_whole_and_not_a_part(venue: Venue):
@@ -247,7 +251,7 @@ def test_a_fault_in_the_middle_of_a_history_loses_the_whole_and_not_a_part(venue
 
 
 def test_only_the_unknown_is_called_unknown(venue: Venue):
-    """Whoever is told "unknown" drops the symbol: no outage may look like it."""
+    """An "unknown" symbol is dropped by the caller: no outage may look like it."""
     truth = venue.trades(10)
     for fault, *_ in MATRIX:
         venue.server.faults.clear()

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.candles import INTERVALS, CandleError, find_gaps
-from market.errors import BadAnswer, NotServed, UnknownInstrument
+from market.errors import InvalidResponse, NotServed, UnknownInstrument
 from market.sources import binance, bybit
 from market.sources.base import Prices
 from market.sources.book import BookSource
@@ -153,7 +153,7 @@ def test_it_says_what_its_prices_are(venue: Venue):
 
 def test_the_order_book_adds_up(venue: Venue):
     if not isinstance(venue.source, BookSource):
-        pytest.skip(f"{venue.source.name} tells no order book")
+        pytest.skip(f"{venue.source.name} serves no order book")
     price = Decimal(venue.trades(10).last_price(venue.server.now))
     depth = venue.source.depth(venue.symbol, 5)
     cent = Decimal("0.01")
@@ -161,13 +161,13 @@ def test_the_order_book_adds_up(venue: Venue):
     assert depth.bid_quantity == depth.ask_quantity == Decimal("3.75")
     assert abs(depth.time - NOW) <= timedelta(seconds=1)
     venue.server.faults.add(faults.body("crossed", lambda text: text.replace(str(price - cent).encode(), b"9999.00")))
-    with pytest.raises(BadAnswer, match="its order book is crossed"):
+    with pytest.raises(InvalidResponse, match="its order book is crossed"):
         venue.source.depth(venue.symbol, 5)
     venue.server.faults.clear()
     venue.server.faults.add(
         faults.body("no bids", lambda text: re.sub(rb'"b(ids)?": \[\[.*?\]\]', rb'"b\1": []', text))
     )
-    with pytest.raises(BadAnswer, match="has an empty side"):
+    with pytest.raises(InvalidResponse, match="has an empty side"):
         venue.source.depth(venue.symbol, 5)
 
 

@@ -1,16 +1,16 @@
-"""What is peculiar to Yahoo: days of an exchange, splits and dividends, live prices, and how far back it goes."""
+"""What is peculiar to Yahoo: days of an exchange, raw closes, live prices, and how far back it goes."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pandas as pd
 import pytest
 
-from market.errors import BadAnswer, NotServed, RequestRefused
-from market.sources.yahoo import ActionKind, CorporateAction, YahooSource, yahoo_symbol
+from market.errors import InvalidResponse, NotServed, RequestRefused
+from market.sources.yahoo import YahooSource, yahoo_symbol
 from tests.market.servers import faults
 from tests.market.servers.series import Series
-from tests.market.servers.yahoo import Listing, YahooServer, stamp_of
+from tests.market.servers.yahoo import Listing, YahooServer
 from tests.market.venues import KINDS, NOW, Venue, hours, opened
 
 [KIND] = [kind for kind in KINDS if kind.name == "yahoo"]
@@ -95,24 +95,12 @@ def test_the_latest_price_of_a_day_is_no_second_day(yahoo: Venue):
     pd.testing.assert_frame_equal(days, truth.closed(truth.start, NOW, NOW))
 
 
-def test_prices_are_split_adjusted_and_the_splits_are_told(yahoo: Venue):
+def test_prices_are_split_adjusted_and_closes_are_raw(yahoo: Venue):
     truth = listed(yahoo, "America/New_York", time(9, 30))
-    split, dividend = datetime(2024, 1, 10, 14, 30, tzinfo=UTC), datetime(2024, 2, 9, 14, 30, tzinfo=UTC)
-    server_of(yahoo).listings["XYZ"].events = {
-        "splits": {
-            stamp_of(split): {"date": int(stamp_of(split)), "numerator": 4, "denominator": 1, "splitRatio": "4:1"}
-        },
-        "dividends": {stamp_of(dividend): {"date": int(stamp_of(dividend)), "amount": 0.205}},
-    }
     source = source_of(yahoo)
     assert source.prices == "split_adjusted"
     # The closes, not the adjusted closes that come with them.
     pd.testing.assert_frame_equal(source.candles("XYZ", "1d", truth.start, NOW), truth.closed(truth.start, NOW, NOW))
-    assert source.actions("XYZ", truth.start, NOW) == (
-        CorporateAction(ActionKind.SPLIT, date(2024, 1, 10), 4.0),
-        CorporateAction(ActionKind.DIVIDEND, date(2024, 2, 9), 0.205),
-    )
-    assert source.actions("XYZ", split + timedelta(days=1), dividend) == ()
 
 
 @pytest.mark.parametrize(("interval", "days"), [("1m", 30), ("5m", 60), ("15m", 60), ("1h", 730)])
@@ -134,7 +122,7 @@ def test_minutes_are_asked_for_a_week_at_a_time(yahoo: Venue):
     assert yahoo.asked("chart") == 3
 
 
-def test_an_interval_in_which_nobody_traded_is_a_gap(yahoo: Venue):
+def test_an_interval_in_which_no_trade_happened_is_a_gap(yahoo: Venue):
     truth = yahoo.trades(20)
     nothing = faults.spoilt("nulls", lambda bars, row: type(bars[row])(bars[row].time, "NaN", "NaN", "NaN", "NaN", "0"))
     yahoo.server.faults.add(nothing, path="BTC-USD")
@@ -171,7 +159,7 @@ def test_candles_of_another_interval_are_refused(yahoo: Venue):
         faults.body("granularity", lambda text: text.replace(b'"dataGranularity": "1h"', b'"dataGranularity": "1d"')),
         path="BTC-USD",
     )
-    with pytest.raises(BadAnswer, match="asked for 1h candles, it sent 1d ones"):
+    with pytest.raises(InvalidResponse, match="asked for 1h candles, it sent 1d ones"):
         yahoo.source.candles(yahoo.symbol, "1h", NOW - hours(5), NOW)
 
 
@@ -183,5 +171,5 @@ def test_a_time_zone_that_does_not_exist_is_refused(yahoo: Venue):
         ),
         path="XYZ",
     )
-    with pytest.raises(BadAnswer, match="it names a time zone 'Mars'"):
+    with pytest.raises(InvalidResponse, match="it names a time zone 'Mars'"):
         yahoo.source.candles("XYZ", "1d", NOW - timedelta(days=5), NOW)

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.candles import interval_length
 from market.sources.base import Source
-from market.sources.client import Line
+from market.sources.client import HttpSettings
 from tests.market.servers.binance import BinanceServer
 from tests.market.servers.bybit import BybitServer
 from tests.market.servers.ccxt import BitstampServer
@@ -20,34 +20,34 @@ NOW = datetime(2024, 3, 1, 12, 30, 20, tzinfo=UTC)
 PATIENT = {"connect_seconds": 5.0, "read_seconds": 5.0}
 
 
-def bybit(url: str, line: Line) -> Source:
+def bybit(url: str, http: HttpSettings) -> Source:
     from market.sources.bybit import BybitSource
 
-    return BybitSource("spot", url, line)
+    return BybitSource("spot", url, http)
 
 
-def linear(url: str, line: Line) -> Source:
+def linear(url: str, http: HttpSettings) -> Source:
     from market.sources.bybit import BybitSource
 
-    return BybitSource("linear", url, line)
+    return BybitSource("linear", url, http)
 
 
-def binance(url: str, line: Line) -> Source:
+def binance(url: str, http: HttpSettings) -> Source:
     from market.sources.binance import BinanceSource
 
-    return BinanceSource(url, line)
+    return BinanceSource(url, http)
 
 
-def yahoo(url: str, line: Line) -> Source:
+def yahoo(url: str, http: HttpSettings) -> Source:
     from market.sources.yahoo import YahooSource
 
-    return YahooSource(url, line)
+    return YahooSource(url, http)
 
 
-def bitstamp(url: str, line: Line) -> Source:
+def bitstamp(url: str, http: HttpSettings) -> Source:
     from market.sources.ccxt_exchange import CcxtSource
 
-    return CcxtSource("bitstamp", url, line)
+    return CcxtSource("bitstamp", url, http)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Kind:
     """A client, its server, and what a symbol is called by us and there."""
 
     name: str
-    make: Callable[[str, Line], Source]
+    make: Callable[[str, HttpSettings], Source]
     server: Callable[[SetClock], Server]
     symbol: str = "BTCUSDT"
     named_there: str = "BTCUSDT"
@@ -92,15 +92,15 @@ class Venue:
     def asked(self, ending: str) -> int:
         return sum(ending in request.path for request in self.server.asked)
 
-    def with_line(self, **options: Any) -> Source:
-        return self.kind.make(self.server.url, Line(clock=self.clock, **{**PATIENT, **options}))
+    def with_http(self, **options: Any) -> Source:
+        return self.kind.make(self.server.url, HttpSettings(clock=self.clock, **{**PATIENT, **options}))
 
 
 @contextmanager
 def opened(kind: Kind) -> Iterator[Venue]:
     clock = SetClock(NOW)
     with kind.server(clock) as server:
-        source = kind.make(server.url, Line(clock=clock, **PATIENT))
+        source = kind.make(server.url, HttpSettings(clock=clock, **PATIENT))
         yield Venue(kind, server, clock, source, kind.symbol)
 
 

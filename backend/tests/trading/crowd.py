@@ -11,17 +11,18 @@ import numpy as np
 from django.core.management import call_command
 from django.db import connection
 
-from engine.orders import Action, Refusal
+from engine.orders import Action
 from market.models import Symbol
 from tests.markets import made_candles, random_walk
 from tests.trading.markets import PlayedSource, ToldPredictor, running_account
-from trading.agents import on_demand
-from trading.agents.manual_orders import Outcome, Ticket, close_position, order_once
-from trading.agents.pipeline import Pipeline, watched_markets
 from trading.books.audit import differences
-from trading.books.idempotency import Answer, Once
+from trading.books.idempotency import IdempotentRequest, StoredResponse
 from trading.errors import NoPrice, PositionClosed
 from trading.models import Account, CashEntry, Decision, IdempotentAnswer, Message, Order, Position
+from trading.runtime import on_demand
+from trading.runtime.manual_orders import OrderResult, Refusal, Ticket, close_position, place_order
+from trading.runtime.pipeline import Pipeline
+from trading.selectors.markets import watched_markets
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
 HISTORY, PATIENCE_SECONDS = 60, 90
@@ -92,7 +93,7 @@ class _Racer:
         markets = watched_markets()
         while markets:
             market = self.chance.choice(markets)
-            if not self.pipeline.turn(market):
+            if not self.pipeline.process_next(market):
                 markets.remove(market)
             self.chance.choice([self.order, self.order, self.order, self.close])()
 
@@ -112,17 +113,17 @@ class _Racer:
         draw = Random(self.keys)
         ticket = Ticket(draw.choice([Action.BUY, Action.SELL]), draw.choice(self.symbols), draw.choice(QUANTITIES))
         try:
-            order_once(Once(self.account, f"key-{self.keys}", str(ticket)), ticket, self._said)
+            place_order(IdempotentRequest(self.account, f"key-{self.keys}", str(ticket)), ticket, self._said)
         except NoPrice:
             self.told["NoPrice"] += 1
 
-    def _said(self, outcome: Outcome) -> Answer:
+    def _said(self, outcome: OrderResult) -> StoredResponse:
         """Called only by the racer whose order is carried out."""
         if isinstance(outcome, Refusal):
             self.told[str(outcome.code)] += 1
-            return Answer(409, "{}")
+            return StoredResponse(409, "{}")
         self.told["placed"] += 1
-        return Answer(200, json.dumps({"trade": outcome.pk}))
+        return StoredResponse(200, json.dumps({"trade": outcome.pk}))
 
 
 def _found() -> dict[str, Any]:

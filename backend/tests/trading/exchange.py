@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from market.backfill import fill_gaps
-from market.ingestion import ingest
+from market.ingestion.backfill import fill_gaps
+from market.ingestion.candles import ingest
 from market.models import Symbol
-from market.resilience import Guard, Patience, Pause
 from market.sources import choice
 from market.sources.bybit import BybitSource
-from market.sources.client import Line
+from market.sources.client import HttpSettings
+from market.sources.resilience import BreakerPolicy, RequestGuard, RetryPolicy
 from tests.market.servers import faults
 from tests.market.servers.bybit import BybitServer
 from tests.market.servers.bybit_ws import BybitStream
@@ -87,12 +87,14 @@ class Exchange:
         symbol = next(symbol for symbol, series in self.truth.items() if any(bar is bars[row] for bar in series.bars))
         self.left_out.add((symbol, moment(bars[row].time)))
 
-    def source(self, patience: Patience | None = None) -> BybitSource:
-        """A real client, which is soon out of patience."""
-        patience = patience or Patience(attempts=1, first_wait_seconds=0.01, total_seconds=1.0)
+    def source(self, retries: RetryPolicy | None = None) -> BybitSource:
+        """A real client that gives up soon."""
+        retries = retries or RetryPolicy(attempts=1, first_wait_seconds=0.01, total_seconds=1.0)
         # Its circuit breaker is not what is looked at here: it would stay open for longer than a test.
-        line = Line(Guard("bybit", patience=patience, pause=Pause(seconds=0.05)), 1.0, 1.0, clock=self.now)
-        return BybitSource("spot", self.rest.url, line)
+        http = HttpSettings(
+            RequestGuard("bybit", retries=retries, pause=BreakerPolicy(seconds=0.05)), 1.0, 1.0, clock=self.now
+        )
+        return BybitSource("spot", self.rest.url, http)
 
     def fetch(self) -> Callable[[Symbol, str, datetime], None]:
         """As trading.live.feeds.keep_up, from this exchange alone."""

@@ -15,11 +15,12 @@ from learning.serving import Answer
 from market.models import Symbol
 from market.services import add_symbol
 from market.sources.replay import ReplaySource
-from tests.engine.test_replay import moody_probabilities
+from tests.engine.accounts import moody_probabilities
 from tests.markets import real_candles
-from trading.agents.pipeline import Market, Pipeline
 from trading.books.accounts import follow, open_account, start_agents
 from trading.models import Account, Follow, TradingSettings
+from trading.runtime.pipeline import Pipeline
+from trading.selectors.markets import Market
 
 CASH = Decimal("10000.00")
 
@@ -74,7 +75,7 @@ def play_real_candles(real_data: Path, history: int, played: int, **settings: ob
     account = running_account(**{"confidence_threshold": Decimal("0.4"), "stop_loss": Decimal("0.005"), **settings})
     answers = told(candles.index[history:], moody_probabilities(played, seed=7))
     agents = pipeline(PlayedSource(candles, history), answers)
-    while agents.turn(market()):
+    while agents.process_next(market()):
         pass
     return account
 

@@ -1,4 +1,4 @@
-"""Ten decisions, a challenger, and no order of it."""
+"""A challenger is trained after ten decisions and places no order."""
 
 from decimal import Decimal
 
@@ -16,9 +16,9 @@ from learning.serving import Predictor
 from learning.training import TrainingError
 from tests.learning.made import CANDLES, HISTORY, NAME, candles, registered
 from tests.trading.markets import PlayedSource, ToldPredictor, market, pipeline, running_account, told
-from trading.agents.pipeline import Pipeline
 from trading.books.audit import differences
 from trading.models import Account, AgentLog, Decision, EquityPoint, Message, Order, Trade
+from trading.runtime.pipeline import Pipeline
 from trading.training.continuous import completed_pairs, decisions_since, learn, learn_everywhere
 from trading.training.trainer import Trainer
 
@@ -35,10 +35,10 @@ def agents(predictor) -> Pipeline:
     return pipeline(PlayedSource(candles(), HISTORY), predictor)
 
 
-def play(predictor, turns: int) -> None:
+def play(predictor, candles: int) -> None:
     team = agents(predictor)
-    for _ in range(turns):
-        assert team.turn(market())
+    for _ in range(candles):
+        assert team.process_next(market())
 
 
 def challengers() -> list[ModelVersion]:
@@ -58,7 +58,7 @@ def test_after_ten_decisions_and_not_before_a_challenger_is_trained() -> None:
     assert AgentLog.objects.filter(message__startswith="Trained a challenger").count() == 1
 
 
-def test_the_count_survives_restarts_and_begins_anew_with_each_challenger() -> None:
+def test_the_count_survives_restarts_and_restarts_with_each_challenger() -> None:
     registered()
     running_account()
     for _ in range(10):
@@ -82,7 +82,7 @@ def test_a_candle_counts_once_however_many_accounts_decide_on_it() -> None:
     assert decisions_since(market(), NAME, version.last_time, 10) == 4
 
 
-def test_no_path_leads_from_a_challenger_to_a_decision_a_message_or_an_order() -> None:
+def test_a_challenger_changes_no_decision_message_or_order() -> None:
     """The same candles with challengers in shadow, and without: the same rows, to the last digit."""
     registered()
     account = running_account(confidence_threshold=THRESHOLD)
@@ -128,7 +128,7 @@ def _everything(account: Account) -> list[list[tuple]]:
     ]
 
 
-def test_what_came_of_positions_is_told_by_the_candle_of_the_decision() -> None:
+def test_profits_are_listed_by_the_candle_of_the_decision() -> None:
     registered()
     running_account(stop_loss=None, take_profit=None)
     said = np.tile([0.1, 0.8, 0.1], (8, 1))
@@ -160,7 +160,7 @@ def test_a_challenger_learns_from_positions() -> None:
     assert [len(outcomes) for outcomes in asked] == [1]
 
 
-def test_a_model_that_cannot_be_trained_is_told_once_and_the_champion_goes_on() -> None:
+def test_a_model_that_cannot_be_trained_is_logged_once_and_the_champion_stays() -> None:
     first = registered()
     running_account()
     play(Predictor(), 12)
@@ -175,7 +175,7 @@ def test_a_model_that_cannot_be_trained_is_told_once_and_the_champion_goes_on() 
     assert champion(first.symbol, "1h", NAME) == first
 
 
-def test_a_promotion_is_told_in_the_log_and_the_new_champion_is_warm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_promotion_is_logged_and_the_new_champion_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     registered()
     running_account()
     predictor = Predictor()
@@ -200,14 +200,14 @@ def test_without_a_first_model_there_is_nothing_to_learn() -> None:
 
 
 def test_the_loop_learns_in_a_thread_of_its_own_when_it_is_time() -> None:
-    turns: list[str] = []
-    trainer = Trainer(Predictor(), learn=lambda: turns.append("learned"))
+    runs: list[str] = []
+    trainer = Trainer(Predictor(), learn=lambda: runs.append("learned"))
     trainer.work()
-    assert not turns
+    assert not runs
     trainer.learned -= 60.0
-    trainer.looked -= 60.0
+    trainer.polled -= 60.0
     trainer.work()
     assert trainer.thread is not None
     assert trainer.thread.name == "continuous learning"
     trainer.thread.join(10)
-    assert turns == ["learned"]
+    assert runs == ["learned"]

@@ -7,33 +7,34 @@ from typing import Any
 
 import pytest
 
-from market import candle_table
-from tests.engine.test_replay import moody_probabilities
-from tests.markets import real_candles
+from tests.engine.accounts import moody_probabilities
 from tests.trading.markets import PlayedSource, market, pipeline, running_account, told
-from tests.trading.test_parity import HISTORY, PLAYED, SETTINGS, assert_same_books, replayed
-from trading.agents import decision_maker, execution_agent, journal
-from trading.books import session as desk
+from tests.trading.test_parity import HISTORY, PLAYED, SETTINGS, assert_same_books, expected, frames
+from trading.agents import decision_maker, execution_agent, journal, market_monitor
+from trading.books import session
 from trading.books.audit import differences
-from trading.messages import adapter as integration
+from trading.messages import adapter
 from trading.models import Account, Message
 
 STEPS: list[tuple[Any, str]] = [
-    (candle_table, "insert_and_tell"),
-    (decision_maker, "locked_desks"),
-    (decision_maker, "enforce"),
-    (decision_maker, "save_accounts"),
-    (decision_maker.DecisionMaker, "_decisions"),
-    (decision_maker.DecisionMaker, "_told"),
-    (execution_agent, "gate"),
-    (execution_agent, "fill"),
-    (execution_agent, "save_accounts"),
-    (desk.Desk, "record"),
-    (desk.Desk, "_write_position"),
-    (desk.Desk, "mark"),
+    (market_monitor, "store_candles"),
+    (market_monitor, "newest_snapshot"),
+    (decision_maker, "locked_sessions"),
+    (decision_maker, "within"),
+    (decision_maker, "at_close"),
+    (decision_maker, "wanted_lots"),
+    (decision_maker, "save"),
+    (decision_maker.DecisionMaker, "_close"),
+    (decision_maker.DecisionMaker, "_decide"),
+    (decision_maker.DecisionMaker, "_message"),
+    (execution_agent, "locked_sessions"),
+    (execution_agent, "at_open"),
+    (execution_agent, "save"),
+    (session.AccountSession, "record"),
+    (session.AccountSession, "keep"),
+    (session.AccountSession, "settle"),
     (journal, "traded"),
-    (journal, "equity"),
-    (integration.DjangoAgentAdapter, "publish"),
+    (adapter.DjangoAgentAdapter, "publish"),
 ]
 CRASHES_PER_CALL = 0.04
 
@@ -67,10 +68,12 @@ class Accidents:
 
 @pytest.mark.django_db(transaction=True)
 def test_crashes_at_every_step_change_nothing_in_the_end(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    candles = real_candles(real_data, "BTCUSDT_1h").iloc[300 : 300 + HISTORY + PLAYED]
+    candles = frames(real_data, ["BTCUSDT"])
     account = running_account(confidence_threshold=0.4, **SETTINGS[1])
     probabilities = moody_probabilities(PLAYED, seed=7)
-    agents = pipeline(PlayedSource(candles, HISTORY), told(candles.index[HISTORY:], probabilities))
+    agents = pipeline(
+        PlayedSource(candles["BTCUSDT"], HISTORY), told(candles["BTCUSDT"].index[HISTORY:], probabilities)
+    )
     accidents = Accidents(seed=3)
     for owner, name in STEPS:
         monkeypatch.setattr(owner, name, accidents.around(name, getattr(owner, name)))
@@ -79,13 +82,14 @@ def test_crashes_at_every_step_change_nothing_in_the_end(real_data: Path, monkey
     monkeypatch.undo()
     agents.drain()
     assert accidents.at == {(name, moment) for _, name in STEPS for moment in ("before", "after")}
-    assert_same_books(account, replayed(account, candles, probabilities))
+    assert_same_books(account, expected(account, candles, {"BTCUSDT": probabilities}, recorded=True))
+    assert_same_books(account, expected(account, candles, {"BTCUSDT": probabilities}, recorded=False))
     assert list(differences(Account.objects.all())) == []
     assert not Message.objects.filter(attempts__gt=0).exists()
 
 
 def crashed_or_played(agents: Any) -> bool:
     try:
-        return agents.turn(market())
+        return agents.process_next(market())
     except Crash:
         return True

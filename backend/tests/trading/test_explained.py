@@ -22,7 +22,7 @@ THRESHOLD = Decimal("0.34")
 def play(predictor, turns: int = CANDLES - HISTORY) -> None:
     agents = pipeline(PlayedSource(candles(), HISTORY), predictor)
     for _ in range(turns):
-        assert agents.turn(market())
+        assert agents.process_next(market())
 
 
 def maker(account) -> AgentState:

@@ -1,4 +1,4 @@
-"""From time to time: old answers and sessions are forgotten, and nobody stays without an account."""
+"""Clean-up: old responses and expired sessions are deleted, and every user gets an account."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -12,13 +12,13 @@ from tests.api import make_user
 from trading.books.accounts import WATCH_LIST, open_account
 from trading.models import Account, AgentState, Follow, IdempotentAnswer
 from trading.runtime import housekeeping
-from trading.runtime.housekeeping import Housekeeper, forget_answers, provision_all, tidy
+from trading.runtime.housekeeping import Housekeeping, clean_up, delete_old_responses, open_missing_accounts
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_passwords")]
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-def test_answers_are_kept_for_two_days(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_responses_are_kept_for_two_days(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(housekeeping, "BATCH", 2)
     account = open_account(make_user())
     for hours in (0, 24, 47, 49, 50, 51, 5000):
@@ -27,42 +27,42 @@ def test_answers_are_kept_for_two_days(monkeypatch: pytest.MonkeyPatch) -> None:
             account=account, key=f"{hours}", fingerprint="", status=200, body="{}", created_at=made
         )
     with time_machine.travel(NOW, tick=False):
-        assert forget_answers() == 4
-        assert forget_answers() == 0
+        assert delete_old_responses() == 4
+        assert delete_old_responses() == 0
     assert set(IdempotentAnswer.objects.values_list("key", flat=True)) == {"0", "24", "47"}
 
 
-def test_sessions_are_forgotten_when_their_tokens_have_expired() -> None:
+def test_sessions_are_deleted_when_their_tokens_have_expired() -> None:
     user = make_user()
     with time_machine.travel(NOW - timedelta(days=365), tick=False):
         revoke_token(user, issue_tokens(user).refresh)
         issue_tokens(user)
     with time_machine.travel(NOW, tick=False):
         issue_tokens(user)
-        tidy()
+        clean_up()
     assert OutstandingToken.objects.count() == 1
     assert not BlacklistedToken.objects.exists()
 
 
-def test_users_who_came_past_the_door_get_what_others_have() -> None:
+def test_users_made_in_bulk_get_what_others_have() -> None:
     known = make_user()
     Account.objects.filter(user=known).update(cash=1)
     User.objects.bulk_create([User(email=f"early{number}@example.com", password="!") for number in range(2)])
-    assert provision_all() == 2
-    assert provision_all() == 0
+    assert open_missing_accounts() == 2
+    assert open_missing_accounts() == 0
     for user in User.objects.exclude(pk=known.pk):
         assert AgentState.objects.filter(user=user).count() == 3
         assert Follow.objects.filter(account__user=user).count() == len(WATCH_LIST)
     assert Account.objects.get(user=known).cash == 1
 
 
-def test_it_is_done_once_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_runs_once_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     done = []
-    monkeypatch.setattr(housekeeping, "tidy", lambda: done.append(1))
+    monkeypatch.setattr(housekeeping, "clean_up", lambda: done.append(1))
     seconds = [100.0]
     monkeypatch.setattr(housekeeping, "monotonic", lambda: seconds[0])
-    keeper = Housekeeper()
+    housekeeping_job = Housekeeping()
     for moment in (100.0, 101.0, 3699.0, 3701.0, 3702.0):
         seconds[0] = moment
-        keeper.work()
+        housekeeping_job.run()
     assert len(done) == 2

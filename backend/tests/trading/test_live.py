@@ -10,7 +10,7 @@ import time_machine
 
 from engine.snapshot import Snapshot
 from learning.serving import Answer
-from market.history import OVERLAP
+from market.ingestion.history import OVERLAP
 from market.models import Candle, Symbol
 from market.services import add_symbol, store_candles
 from market.sources.base import Price
@@ -20,17 +20,17 @@ from tests.market.servers.series import frame_of
 from tests.markets import random_candles
 from tests.trading.exchange import MINUTE, SETTLED, START, Exchange
 from tests.trading.markets import running_account
-from trading.agents import on_demand
-from trading.agents.manual_orders import price_now
-from trading.agents.pipeline import Pipeline
 from trading.books.accounts import pause_agents, start_agents
-from trading.live.candles import REVIEW, LiveFeed, LiveMarkets, is_overdue, newest_open, next_close, told_until
-from trading.live.feeds import AUTO, FILES, LIVE, Feeds, PlayedMarket, keep_up, make_pipeline
+from trading.live.feeds import AUTO, FILES, LIVE, Feeds, PlayedMarket, keep_up
+from trading.live.markets import REVIEW, LiveFeed, LiveMarkets, is_overdue, newest_open, next_close, published_until
 from trading.live.refresh import request_refresh
-from trading.live.watched import Market
 from trading.models import AgentLog, AgentState, AgentType, Decision, Message, RefreshRequest, Trade
 from trading.runtime import loop as runner_module
+from trading.runtime import on_demand
 from trading.runtime.loop import Runner
+from trading.runtime.manual_orders import price_now
+from trading.runtime.pipeline import Pipeline, make_pipeline
+from trading.selectors.markets import Market
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick_passwords")]
 
@@ -81,13 +81,13 @@ def without_models(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def live_runner(exchange: RealTime) -> Runner:
-    live = LiveMarkets(exchange.fetch(), exchange.quote, 0.0, members=0)
+    live = LiveMarkets(exchange.fetch(), exchange.quote, 0.0, workers=0)
     return Runner(0.0, Pipeline(Feeds(LIVE, live), Buyer(), live), say=lambda text: None)
 
 
 def play(runner: Runner) -> None:
-    runner.round()
-    runner.round()
+    runner.cycle()
+    runner.cycle()
     runner.pipeline.drain()
 
 
@@ -137,7 +137,7 @@ def test_one_fetch_serves_all_users(exchange: RealTime) -> None:
     assert Trade.objects.count() == 5
 
 
-def test_what_was_decided_on_a_candle_that_is_overtaken_is_refused(
+def test_a_decision_that_the_next_candle_has_overtaken_is_refused(
     exchange: RealTime, clock: time_machine.Traveller
 ) -> None:
     running_account(interval="1m")
@@ -183,7 +183,7 @@ def test_a_quote_of_before_the_close_is_no_price_for_the_decision(
     assert outcomes() == [("executed", "signal")]
 
 
-def test_missed_candles_are_told_in_order_and_what_is_old_is_not_bought_on(
+def test_missed_candles_are_published_in_order_and_stale_ones_are_not_traded(
     exchange: RealTime, clock: time_machine.Traveller
 ) -> None:
     account = running_account(interval="1m")
@@ -202,9 +202,7 @@ def test_missed_candles_are_told_in_order_and_what_is_old_is_not_bought_on(
     assert outcomes() == [("rejected", "stale_quote"), ("rejected", "stale_quote"), ("executed", "signal")]
 
 
-def test_a_source_in_trouble_is_shown_and_forgotten_when_it_works_again(
-    exchange: RealTime, clock: time_machine.Traveller
-) -> None:
+def test_a_failing_source_is_shown_until_it_works_again(exchange: RealTime, clock: time_machine.Traveller) -> None:
     account = running_account(interval="1m")
     runner = live_runner(exchange)
     exchange.rest.faults.add(faults.SERVER_ERROR)
@@ -219,7 +217,7 @@ def test_a_source_in_trouble_is_shown_and_forgotten_when_it_works_again(
     assert (monitor.status, monitor.error_message) == ("RUNNING", "")
 
 
-def test_a_request_to_look_is_done_when_the_market_was_looked_at(
+def test_a_refresh_request_is_done_when_the_market_was_polled(
     exchange: RealTime, clock: time_machine.Traveller
 ) -> None:
     account = running_account(interval="1m")
@@ -229,10 +227,10 @@ def test_a_request_to_look_is_done_when_the_market_was_looked_at(
     assert RefreshRequest.objects.get().looked_at is not None
 
 
-def test_an_order_by_hand_is_placed_at_a_quote_of_now(exchange: RealTime, clock: time_machine.Traveller) -> None:
+def test_a_manual_order_is_placed_at_a_current_quote(exchange: RealTime, clock: time_machine.Traveller) -> None:
     account = running_account(interval="1m")
     runner = live_runner(exchange)
-    runner.round()
+    runner.cycle()
     on_demand.use(runner.pipeline)
     try:
         clock.shift(30)
@@ -242,7 +240,7 @@ def test_an_order_by_hand_is_placed_at_a_quote_of_now(exchange: RealTime, clock:
     assert (moment.price.time, moment.known_until) == (START + SETTLED + timedelta(seconds=30),) * 2
 
 
-def test_a_cycle_by_hand_looks_decides_and_trades(exchange: RealTime) -> None:
+def test_a_requested_cycle_polls_decides_and_trades(exchange: RealTime) -> None:
     account = running_account(interval="1m")
     pipeline = live_runner(exchange).pipeline
     pipeline.predictor.warm = lambda version: None
@@ -253,8 +251,8 @@ def test_a_cycle_by_hand_looks_decides_and_trades(exchange: RealTime) -> None:
 
 def test_the_states_of_the_sources_and_the_ages_of_the_markets_are_shown(exchange: RealTime) -> None:
     account = running_account(interval="1m")
-    live = LiveMarkets(exchange.fetch(), exchange.quote, 0.0, members=0)
-    from market.source_states import record
+    live = LiveMarkets(exchange.fetch(), exchange.quote, 0.0, workers=0)
+    from market.sources.health import record
 
     record("bybit", None, None)
     play(Runner(0.0, Pipeline(Feeds(LIVE, live), Buyer(), live), say=lambda text: None))
@@ -271,7 +269,7 @@ def test_the_states_of_the_sources_and_the_ages_of_the_markets_are_shown(exchang
 
 
 def test_the_mode_decides_between_a_file_and_a_live_market(exchange: RealTime) -> None:
-    live = LiveMarkets(exchange.fetch(), exchange.quote, 1.0, members=0)
+    live = LiveMarkets(exchange.fetch(), exchange.quote, 1.0, workers=0)
     assert Feeds(AUTO, live)("GOOG", "1d").name == "replay"
     assert isinstance(Feeds(AUTO, live)("BTCUSDT", "1m"), LiveFeed)
     assert isinstance(Feeds(LIVE, live)("GOOG", "1d"), LiveFeed)
@@ -293,7 +291,7 @@ def test_candles_of_the_past_and_of_now_are_not_mixed() -> None:
         keep_up(symbol, "1h", START)
 
 
-# --- when a market is looked at --------------------------------------------------------------------------------------
+# --- when a market is polled -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("seconds", "overdue"), [(0, False), (59, False), (61, False), (63, True), (3600, True)])
@@ -306,24 +304,24 @@ def test_a_candle_is_overdue_a_moment_after_it_should_have_closed(
     assert is_overdue(Market(symbol, "1m"), START + timedelta(seconds=seconds)) is overdue
 
 
-def test_nobody_looks_again_before_the_next_candle_can_have_closed(
+def test_a_market_is_not_polled_before_the_next_candle_can_have_closed(
     exchange: RealTime, clock: time_machine.Traveller, django_assert_num_queries
 ) -> None:
     running_account(interval="1m")
     market = Market(Symbol.objects.get(symbol="BTCUSDT"), "1m")
-    live = LiveMarkets(exchange.fetch(), exchange.quote, 0.0, members=0)
-    live.look([market])
-    assert [error for _, error in live.looked()] == [None]
-    live.look([market])
+    live = LiveMarkets(exchange.fetch(), exchange.quote, 0.0, workers=0)
+    live.poll([market])
+    assert [error for _, error in live.results()] == [None]
+    live.poll([market])
     with django_assert_num_queries(0):
-        live.look([market])
+        live.poll([market])
     clock.shift(60)
-    live.look([market])
+    live.poll([market])
     assert Candle.objects.count() == exchange.past + 1
 
 
 class Streamed:
-    """A market whose candles come by a stream, a minute after the other, and who is asked for them besides."""
+    """A market whose candles come by a stream, one a minute, and the requests that were sent for it."""
 
     def __init__(self, clock: time_machine.Traveller) -> None:
         self.clock, self.closed, self.market = clock, 0, Market(add_symbol("BTCUSDT"), "1m")
@@ -333,17 +331,17 @@ class Streamed:
         self.reviewed: list[int] = []
         fetch = lambda symbol, interval, now: self.fetched.append(now)  # noqa: E731
         review = lambda symbol, interval, now, candles: self.reviewed.append(candles)  # noqa: E731
-        self.live = LiveMarkets(fetch, lambda symbol: None, 0.0, members=0, review=review)
+        self.live = LiveMarkets(fetch, lambda symbol: None, 0.0, workers=0, review=review)
 
     def minutes(self, count: int) -> None:
         for _ in range(count):
             store_candles(self.market.symbol, "1m", self.candles[self.closed : self.closed + 1], "bybit")
             self.closed += 1
             self.clock.move_to(START + self.closed * MINUTE + SETTLED)
-            self.live.look([self.market])
+            self.live.poll([self.market])
 
 
-def test_what_a_stream_told_is_asked_for_again_now_and_then(clock: time_machine.Traveller) -> None:
+def test_candles_of_a_stream_are_reviewed_periodically(clock: time_machine.Traveller) -> None:
     streamed = Streamed(clock)
     streamed.minutes(15)
     assert streamed.reviewed == []
@@ -354,20 +352,20 @@ def test_what_a_stream_told_is_asked_for_again_now_and_then(clock: time_machine.
     assert streamed.fetched == []
 
 
-def test_a_market_that_is_asked_for_anyway_is_not(clock: time_machine.Traveller) -> None:
+def test_a_polled_market_is_not_reviewed(clock: time_machine.Traveller) -> None:
     streamed = Streamed(clock)
     for _ in range(3):
         streamed.minutes(10)
-        streamed.live.ask_for(streamed.market)
+        streamed.live.request(streamed.market)
     assert streamed.reviewed == []
 
 
-def test_a_market_that_sleeps_is_not(clock: time_machine.Traveller) -> None:
+def test_a_market_without_new_candles_is_not_reviewed(clock: time_machine.Traveller) -> None:
     streamed = Streamed(clock)
     streamed.minutes(1)
-    streamed.live._asked[streamed.market] = streamed.live.now() - REVIEW, newest_open(streamed.market)
-    streamed.live._fine_until.clear()
-    streamed.live.look([streamed.market])
+    streamed.live._polled[streamed.market] = streamed.live.now() - REVIEW, newest_open(streamed.market)
+    streamed.live._current_until.clear()
+    streamed.live.poll([streamed.market])
     assert streamed.reviewed == []
 
 
@@ -377,11 +375,11 @@ def test_a_decision_of_a_friday_is_good_on_monday() -> None:
     assert next_close("BTCUSDT", "1h", friday) == datetime(2024, 3, 1, 22, tzinfo=UTC)
 
 
-def test_before_anything_was_told_the_newest_candle_is_the_first(exchange: RealTime) -> None:
+def test_the_newest_candle_is_published_first(exchange: RealTime) -> None:
     running_account(interval="1m")
     market = Market(Symbol.objects.get(symbol="BTCUSDT"), "1m")
-    assert told_until(market) is None
+    assert published_until(market) is None
     play(live_runner(exchange))
-    assert told_until(market) == START - MINUTE
+    assert published_until(market) == START - MINUTE
     assert Message.objects.filter(type="MARKET_SNAPSHOT").count() == 1
-    assert pd.Timestamp(told_until(market)) == frame_of(exchange.truth["BTCUSDT"].bars[:100]).index[-1]
+    assert pd.Timestamp(published_until(market)) == frame_of(exchange.truth["BTCUSDT"].bars[:100]).index[-1]

@@ -73,7 +73,7 @@ class Course:
         return CANDLES[self._row - 1 : self._row]
 
     def _tell(self, candles: pd.DataFrame) -> None:
-        self.told.append(self.monitor().tell(self.symbol, "1h", candles, "test"))
+        self.told.append(self.monitor().publish(self.symbol, "1h", candles, "test"))
 
 
 STEPS = [name for name in vars(Course) if not name.startswith("_") and name not in ("play", "payloads")]

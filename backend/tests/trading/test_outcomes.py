@@ -24,7 +24,7 @@ def test_a_decision_that_cannot_be_carried_out_has_failed_and_is_reported(monkey
         raise ZeroDivisionError("no price")
 
     agents.execution.quotes = broken
-    agents.turn(market())
+    agents.process_next(market())
     for _ in range(MOST_ATTEMPTS):
         Message.objects.update(available_at=timezone.now())
         agents.drain()
@@ -34,5 +34,5 @@ def test_a_decision_that_cannot_be_carried_out_has_failed_and_is_reported(monkey
     assert (report.payload["status"], report.payload["message"]) == ("failed", "ZeroDivisionError: no price")
     (line,) = differences(Account.objects.all())
     assert line.endswith("is parked: ZeroDivisionError: no price")
-    assert agents.turn(market())
+    assert agents.process_next(market())
     assert Decision.objects.count() == 2

@@ -17,7 +17,8 @@ EXPECTED = {"closed", "PositionClosed", "NoPrice", "placed"} | REFUSALS
 SEED = """
 from django.core.management import call_command
 from trading.books.demo import demo_account
-from trading.agents.pipeline import Pipeline, watched_markets
+from trading.runtime.pipeline import Pipeline
+from trading.selectors.markets import watched_markets
 from trading.training.trainer import train, wanted_models
 call_command("migrate", verbosity=0)
 for number in range(2):
@@ -28,7 +29,8 @@ for market in watched_markets():
         train(market, name)
 """
 PLAY = """
-from trading.agents.pipeline import Pipeline, watched_markets
+from trading.runtime.pipeline import Pipeline
+from trading.selectors.markets import watched_markets
 from trading.training.trainer import warm_up
 pipeline = Pipeline()
 for market in watched_markets():
@@ -37,7 +39,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 for _ in range(int(sys.argv[1])):
     for market in watched_markets():
-        pipeline.turn(market)
+        pipeline.process_next(market)
 """
 CROWD = """
 from tests.trading.crowd import race
@@ -46,7 +48,7 @@ race(*map(int, sys.argv[1:]))
 COUNT = """
 from trading.books.audit import differences
 from trading.models import Account, Decision, Message, Trade
-from trading.agents.pipeline import Pipeline
+from trading.runtime.pipeline import Pipeline
 Pipeline().drain()
 snapshots = Message.objects.filter(type="MARKET_SNAPSHOT").count()
 print(*differences(Account.objects.all()), sep="\\n", file=sys.stderr, end="")

@@ -15,7 +15,7 @@ from learning.models import ModelVersion, TrainingTask
 from learning.recipes import Recipe
 from learning.requests import request_training
 from learning.serving import Predictor
-from market import history
+from market.ingestion import history
 from market.models import Candle, CandleGap, Symbol
 from market.selectors import candle_frame
 from market.services import add_symbol, store_candles
@@ -27,10 +27,11 @@ from tests.market.known_source import KnownSource
 from tests.markets import random_candles
 from tests.trading.markets import running_account
 from trading.agents.market_monitor import TICK_CANDLES
-from trading.live.feeds import FILES, LIVE, keep_up, make_pipeline, reach_back
-from trading.live.watched import Market
+from trading.live.feeds import FILES, LIVE, keep_up, reach_back
 from trading.management.commands import train_model
 from trading.runtime import tasks
+from trading.runtime.pipeline import make_pipeline
+from trading.selectors.markets import Market
 from trading.training import trainer as trainer_module
 from trading.training.trainer import Trainer, recipe_for, train_requested
 
@@ -124,14 +125,14 @@ def test_a_worker_trains_on_what_is_stored_where_no_source_is_left(
 
 
 @pytest.mark.django_db
-def test_a_market_without_candles_is_looked_at_first(source: KnownSource) -> None:
+def test_a_market_without_candles_is_polled_first(source: KnownSource) -> None:
     call_command("train_model", symbol="BTCUSDT", interval="5m")
     assert ModelVersion.objects.get().first_time < NOW - timedelta(days=29)
     assert Candle.objects.count() == MONTH
 
 
 @pytest.mark.django_db
-def test_a_source_that_fails_is_told_and_what_is_stored_is_learned(
+def test_a_failing_source_is_logged_and_the_stored_candles_are_learned(
     source: KnownSource, caplog: pytest.LogCaptureFixture
 ) -> None:
     begun()
@@ -150,12 +151,12 @@ def test_a_first_look_that_is_cut_short_says_so(
 ) -> None:
     monkeypatch.setattr(history, "FIRST_SECONDS", 0.0)
     keep_up(add_symbol("BTCUSDT"), "5m", NOW)
-    assert "BTCUSDT 5m: bybit is slow: the rest of its history is asked for before a model is trained" in caplog.text
+    assert "BTCUSDT 5m: bybit is slow: the rest of its history is requested before a model is trained" in caplog.text
 
 
 @pytest.mark.django_db
-def test_who_had_no_more_is_asked_once_a_day(source: KnownSource) -> None:
-    source.told = TRUTH.iloc[-STORED:]
+def test_a_source_without_older_candles_is_asked_once_a_day(source: KnownSource) -> None:
+    source.reported = TRUTH.iloc[-STORED:]
     symbol = begun()
     for _ in range(3):
         reach_back(symbol, "5m", NOW)
@@ -177,15 +178,15 @@ def test_another_source_is_not_asked_for_what_came_before(source: KnownSource, s
 
 @pytest.mark.django_db(transaction=True)
 def test_agents_see_the_same_market_after_their_history_has_grown(source: KnownSource) -> None:
-    """Nothing older is told, and the window kept in memory is read anew where it was not full."""
+    """Nothing older is published, and the window kept in memory is read anew where it was not full."""
     symbol = begun()
     market, pipeline = Market(symbol, "5m"), make_pipeline()
-    assert pipeline.tell(market)
+    assert pipeline.publish_next(market)
     reach_back(symbol, "5m", NOW)
-    assert not pipeline.tell(market)
+    assert not pipeline.publish_next(market)
     candle = TRUTH.iloc[-1:].set_axis(TRUTH.index[-1:] + FIVE)
     store_candles(symbol, "5m", candle, "bybit")
-    assert pipeline.tell(market)
+    assert pipeline.publish_next(market)
     kept, read = pipeline.monitor._windows[symbol.pk, "5m"], CandleWindow.stored(symbol, "5m", WINDOW)
     assert (kept.times == read.times).all()
     assert (kept.values == read.values).all()

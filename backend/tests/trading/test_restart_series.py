@@ -10,7 +10,7 @@ from market.models import Candle, Symbol
 from market.selectors import candle_frame
 from market.services import store_candles
 from market.sources import choice
-from market.sources.client import Line
+from market.sources.client import HttpSettings
 from market.sources.yahoo import YahooSource
 from tests.api import make_user
 from tests.market.servers import faults
@@ -28,7 +28,7 @@ def yahoo(monkeypatch: pytest.MonkeyPatch) -> Iterator[YahooServer]:
     monkeypatch.setenv("NO_PROXY", "*")
     clock = SetClock(datetime.now(UTC))
     with YahooServer(clock) as server:
-        source = YahooSource(server.url, Line(clock=clock))
+        source = YahooSource(server.url, HttpSettings(clock=clock))
         monkeypatch.setattr(choice, "sources_for", lambda symbol, files: [source])
         today = clock.now.replace(hour=0, minute=0, second=0, microsecond=0)
         server.add(Series("XYZ", "1d", today - timedelta(days=30), 31))
@@ -49,13 +49,13 @@ def stored(yahoo: YahooServer) -> Symbol:
 def test_the_series_is_on_the_new_scale(yahoo: YahooServer, stored: Symbol, capsys: pytest.CaptureFixture[str]):
     call_command("restart_series", symbol="XYZ", interval="1d")
     truth = yahoo.any_series("XYZ")
-    told = truth.closed(truth.start, yahoo.clock(), yahoo.clock())
-    assert candle_frame(stored, "1d")["close"].tolist() == told["close"].tolist()
+    expected = truth.closed(truth.start, yahoo.clock(), yahoo.clock())
+    assert candle_frame(stored, "1d")["close"].tolist() == expected["close"].tolist()
     assert capsys.readouterr().out == "XYZ 1d: 30 candles of yahoo in the place of those that were stored.\n"
 
 
 def test_nothing_is_lost_when_the_source_has_no_answer(yahoo: YahooServer, stored: Symbol):
-    for fault, words in ((faults.SERVER_ERROR, "does not work"), (faults.EMPTY, "no candles")):
+    for fault, words in ((faults.SERVER_ERROR, "server error"), (faults.EMPTY, "no candles")):
         yahoo.faults.clear()
         yahoo.faults.add(fault, path="XYZ")
         with pytest.raises(CommandError, match=words):
@@ -68,7 +68,7 @@ def test_a_market_that_is_not_stored_is_named(yahoo: YahooServer):
         call_command("restart_series", symbol="ABC", interval="1h")
 
 
-def test_nobody_may_hold_it_meanwhile(stored: Symbol, quick_passwords):
+def test_no_account_may_hold_the_symbol(stored: Symbol, quick_passwords):
     make_position(open_account(make_user()), "XYZ")
     with pytest.raises(CommandError, match="XYZ is held: close its positions first"):
         call_command("restart_series", symbol="XYZ", interval="1d")

@@ -1,4 +1,4 @@
-"""The loop without Celery: it goes on where it stopped, and the trouble of one market stays with that market."""
+"""The loop without Celery: it continues where it stopped, and a failure stays with its market."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -14,11 +14,11 @@ from market.sources.replay import ReplaySource
 from tests.markets import random_candles
 from tests.trading.markets import ToldPredictor, running_account
 from trading.agents import journal
-from trading.agents.pipeline import Pipeline
 from trading.books.audit import differences
 from trading.models import Account, AgentLog, AgentState, AgentType, Message
 from trading.runtime import loop as runner_module
 from trading.runtime.loop import Runner
+from trading.runtime.pipeline import Pipeline
 from trading.runtime.stop import Stop
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -64,7 +64,7 @@ def test_it_goes_on_where_another_one_stopped() -> None:
     running_account()
     files = Files(BTCUSDT=random_candles(2 * HISTORY))
     for _ in range(3):
-        runner(files).round()
+        runner(files).cycle()
     closes = files.candles["BTCUSDT"].index[HISTORY : HISTORY + 3] + pd.Timedelta(hours=1)
     assert [time for _, time in snapshots()] == [f"{close:%Y-%m-%dT%H:%M:%SZ}" for close in closes]
 
@@ -73,7 +73,7 @@ def test_a_market_without_a_source_is_shown_and_the_others_go_on() -> None:
     account = running_account(symbols="BTCUSDT ETHUSDT")
     loop = runner(Files(BTCUSDT=random_candles(2 * HISTORY)))
     for _ in range(3):
-        loop.round()
+        loop.cycle()
     assert {symbol for symbol, _ in snapshots()} == {"BTCUSDT"}
     assert len(snapshots()) == 3
     assert SAID == ["ETHUSDT 1h: no candle file for ETHUSDT"]
@@ -106,17 +106,17 @@ def test_an_error_in_the_middle_of_a_market_is_shown_and_the_others_go_on(monkey
     account = running_account(symbols="BTCUSDT ETHUSDT")
     files = Files(BTCUSDT=random_candles(2 * HISTORY), ETHUSDT=random_candles(2 * HISTORY))
     loop = runner(files)
-    tell = loop.pipeline.monitor.tell
+    publish = loop.pipeline.monitor.tell
 
     def failing(symbol, *arguments):
         if symbol.symbol == "BTCUSDT":
             raise ZeroDivisionError("a bug")
-        return tell(symbol, *arguments)
+        return publish(symbol, *arguments)
 
     loop.pipeline.monitor.tell = failing
-    loop.round()
+    loop.cycle()
     assert {symbol for symbol, _ in snapshots()} == {"ETHUSDT"}
-    # Of the two, ETHUSDT was looked at last and well.
+    # ETHUSDT, the other of the two, succeeded after it.
     log = AgentLog.objects.get(user=account.user_id, agent_type=AgentType.MARKET_MONITOR)
     assert log.message == "Cannot follow BTCUSDT at 1h: a bug"
 
@@ -126,7 +126,7 @@ def test_markets_of_one_account_are_played_in_one_time() -> None:
     late.index = late.index + pd.Timedelta(hours=3 * HISTORY)
     running_account(symbols="BTCUSDT ETHUSDT")
     loop = runner(Files(BTCUSDT=early, ETHUSDT=late))
-    while loop.round():
+    while loop.cycle():
         pass
     times = [time for _, time in snapshots()]
     assert times == sorted(times)
@@ -140,10 +140,10 @@ def test_accounts_that_share_no_market_do_not_wait_for_each_other() -> None:
     running_account("ann@example.com", symbols="BTCUSDT")
     running_account("bob@example.com", symbols="ETHUSDT")
     loop = runner(Files(BTCUSDT=random_candles(2 * HISTORY), ETHUSDT=later))
-    assert loop.round() == 2
+    assert loop.cycle() == 2
 
 
-def test_it_waits_for_the_database_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_waits_for_the_database_and_reports_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
     running_account()
     loop = runner(Files(BTCUSDT=random_candles(2 * HISTORY)))
     markets, failures = runner_module.watched_markets, iter([True, True, False])
@@ -173,7 +173,7 @@ def test_a_stop_ends_the_wait_at_once() -> None:
 
 def test_the_agents_show_that_they_work() -> None:
     account = running_account()
-    runner(Files(BTCUSDT=random_candles(2 * HISTORY))).round()
+    runner(Files(BTCUSDT=random_candles(2 * HISTORY))).cycle()
     monitor = AgentState.objects.get(user=account.user_id, agent_type=AgentType.MARKET_MONITOR)
     assert (monitor.status, monitor.error_message) == ("RUNNING", "")
     assert monitor.last_activity is not None
@@ -185,7 +185,7 @@ def test_a_missing_model_is_logged_once_and_not_at_every_candle() -> None:
     account = running_account()
     loop = runner(Files(BTCUSDT=random_candles(2 * HISTORY)))
     for _ in range(3):
-        loop.round()
+        loop.cycle()
     assert AgentLog.objects.filter(user=account.user_id).count() == 1
     assert list(differences(Account.objects.all())) == []
 

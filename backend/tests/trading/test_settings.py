@@ -1,4 +1,4 @@
-from engine.decide import RISK_PER_TRADE
+from engine.terms import RISK_PER_TRADE
 from trading.models import RISK_LEVELS
 
 

@@ -20,14 +20,14 @@ from market.models import Candle
 from tests.market.servers.series import milliseconds
 from tests.trading.exchange import MINUTE, SETTLED, START, Exchange
 from tests.trading.markets import market, running_account
-from trading.agents.pipeline import Pipeline
-from trading.live.candles import LiveMarkets
 from trading.live.feeds import LIVE, Feeds
-from trading.live.streaming import Relay
+from trading.live.markets import LiveMarkets
 from trading.models import AgentState, AgentType, Message
 from trading.runtime import tasks
 from trading.runtime.heartbeat import STREAM, beat
+from trading.runtime.pipeline import Pipeline
 from trading.runtime.stop import Stop
+from trading.runtime.streaming import Relay
 
 BACKEND = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 90
@@ -73,7 +73,7 @@ def stored(folder: Path) -> list[tuple[str, float]]:
 
 
 @pytest.mark.slow
-def test_the_command_follows_the_stream_and_ends_when_it_is_asked_to(tmp_path: Path) -> None:
+def test_the_command_follows_the_stream_until_sigterm(tmp_path: Path) -> None:
     from tests.trading.exchange import as_candle
 
     with Current() as exchange, streaming(tmp_path, exchange, "--symbol", "BTCUSDT", "--interval", "1m") as process:
@@ -89,7 +89,7 @@ def test_the_command_follows_the_stream_and_ends_when_it_is_asked_to(tmp_path: P
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
     assert re.search("bybit stream: 1 followed", output)
-    assert output.endswith("the stream has ended; the next start asks for what was missed\n")
+    assert output.endswith("the stream has ended; the next start fetches the candles missed until then\n")
     candles = stored(tmp_path)
     assert candles[-1] == wanted
     assert len(candles) == exchange.past
@@ -103,30 +103,30 @@ def test_an_interval_without_a_symbol_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def check() -> str:
-    call_command("stream_market", "--check", stdout=(told := StringIO()))
-    return told.getvalue()
+    call_command("stream_market", "--check", stdout=(output := StringIO()))
+    return output.getvalue()
 
 
-def test_it_is_checked_by_its_last_sign_of_life() -> None:
+def test_it_is_checked_by_its_last_heartbeat() -> None:
     with time_machine.travel(datetime(2026, 1, 5, tzinfo=UTC), tick=False) as clock:
-        with pytest.raises(CommandError, match="no sign of life"):
+        with pytest.raises(CommandError, match="no heartbeat"):
             check()
         beat(STREAM)
         clock.shift(40)
-        assert check() == "stream_market is at work: its last sign of life was 40 s ago\n"
+        assert check() == "stream_market is running: its last heartbeat was 40 s ago\n"
         clock.shift(40)
-        with pytest.raises(CommandError, match="last sign of life 80 s ago"):
+        with pytest.raises(CommandError, match="last heartbeat of stream_market was 80 s ago"):
             check()
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_gives_signs_of_life() -> None:
+def test_it_sends_heartbeats() -> None:
     stop = Stop()
-    live = LiveMarkets(lambda symbol, interval, now: None, lambda symbol: None, 0.0, members=0)
+    live = LiveMarkets(lambda symbol, interval, now: None, lambda symbol: None, 0.0, workers=0)
     relay = Relay(Pipeline(Feeds(LIVE, live), live=live), "ws://127.0.0.1:1", stop=stop)
     relay.markets = lambda: stop.set() or []
     relay.run()
-    assert check() == "stream_market is at work: its last sign of life was 0 s ago\n"
+    assert check() == "stream_market is running: its last heartbeat was 0 s ago\n"
 
 
 # --- Celery ----------------------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def exchange() -> Iterator[Exchange]:
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch, exchange: Exchange) -> list[tuple[int, str]]:
     """The tasks that were sent, to agents that follow the exchange."""
-    live = LiveMarkets(exchange.fetch(), lambda symbol: None, 0.0, exchange.now, members=0)
+    live = LiveMarkets(exchange.fetch(), lambda symbol: None, 0.0, exchange.now, workers=0)
     pipeline, sent = Pipeline(Feeds(LIVE, live), live=live), []
     monkeypatch.setattr(tasks, "pipeline", lambda: pipeline)
     monkeypatch.setattr(tasks, "_waits_for_a_model", lambda market: False)
@@ -152,9 +152,7 @@ def sent(monkeypatch: pytest.MonkeyPatch, exchange: Exchange) -> list[tuple[int,
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("quick_passwords")
-def test_workers_are_sent_to_a_live_market_when_a_candle_is_due(
-    exchange: Exchange, sent: list[tuple[int, str]]
-) -> None:
+def test_a_live_market_gets_a_task_when_a_candle_is_due(exchange: Exchange, sent: list[tuple[int, str]]) -> None:
     running_account(interval="1m")
     bitcoin = market("BTCUSDT", "1m").symbol
     tasks.watch_markets()
@@ -166,7 +164,7 @@ def test_workers_are_sent_to_a_live_market_when_a_candle_is_due(
     assert sent == []
     exchange.pass_minutes()
     tasks.watch_markets()
-    # Said twice, and once more late: it says nothing new.
+    # Idempotent: sent twice, and once more late.
     for _ in range(3):
         tasks.follow_market(*sent[0])
     assert Message.objects.count() == 2

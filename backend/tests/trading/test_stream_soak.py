@@ -20,7 +20,7 @@ def test_a_stream_that_breaks_again_and_again_ends_with_the_candles_of_the_excha
 ) -> None:
     monkeypatch.setattr(stream_soak, "LONGEST_FAULT", 0.6)
     # Without threads: a database in memory is not shared between them.
-    with stream_soak.soak(0.1, 0.2, 5.0, members=0, seed=seed) as soak:
+    with stream_soak.soak(0.1, 0.2, 5.0, workers=0, seed=seed) as soak:
         soak.run(5.0)
         assert soak.wrong() == []
     assert sum(soak.done.values()) >= 3
@@ -28,7 +28,7 @@ def test_a_stream_that_breaks_again_and_again_ends_with_the_candles_of_the_excha
 
 
 def test_it_notices_what_is_wrong() -> None:
-    with stream_soak.soak(0.1, 0.2, 1.0, members=0, seed=1) as soak:
+    with stream_soak.soak(0.1, 0.2, 1.0, workers=0, seed=1) as soak:
         soak.run(0.5)
         stored = Candle.objects.filter(symbol__symbol="BTCUSDT").order_by("open_time")
         stored.filter(pk=stored[50].pk).update(volume=1.5)
@@ -44,7 +44,7 @@ def test_it_notices_what_is_wrong() -> None:
 
 
 def test_it_calls_late_only_what_was_left_out_and_not_there() -> None:
-    with stream_soak.soak(0.1, 0.2, 1.0, members=0, seed=1) as soak:
+    with stream_soak.soak(0.1, 0.2, 1.0, workers=0, seed=1) as soak:
         soak.run(0.5)
         told = Message.objects.filter(symbol__symbol="ETHUSDT", type=Message.Type.MARKET_SNAPSHOT).order_by("pk")
         one, following = (datetime.fromisoformat(told[row].payload["timestamp"]) - MINUTE for row in (1, 2))
@@ -60,12 +60,12 @@ def test_it_calls_late_only_what_was_left_out_and_not_there() -> None:
 
 
 def test_it_notices_what_was_there_and_passed_over() -> None:
-    with stream_soak.soak(0.1, 0.2, 1.0, members=0, seed=1) as soak:
+    with stream_soak.soak(0.1, 0.2, 1.0, workers=0, seed=1) as soak:
         soak.run(0.5)
         symbol, bars = Symbol.objects.get(symbol="ETHUSDT"), soak.exchange.truth["ETHUSDT"].bars
         row = Candle.objects.filter(symbol=symbol).count()
         store_candles(symbol, "1m", frame_of(bars[row : row + 1]), "bybit")
-        soak.relay.pipeline.monitor.tell(symbol, "1m", frame_of(bars[row + 2 : row + 3]), "bybit")
+        soak.relay.pipeline.monitor.publish(symbol, "1m", frame_of(bars[row + 2 : row + 3]), "bybit")
         there, not_there = (moment(bars[at].time) for at in (row, row + 1))
         assert soak.witness.passed == {("ETHUSDT", there)}
         assert ("ETHUSDT", not_there) in soak.witness.over

@@ -1,4 +1,4 @@
-"""Training for the agents: beside the loop, by command, and what is told about it."""
+"""Training for the agents: beside the loop, by command, and its log lines."""
 
 import time
 from dataclasses import replace
@@ -44,7 +44,7 @@ def wait(trainer: Trainer) -> None:
 
 
 @pytest.mark.usefixtures("on_disk")
-def test_the_loop_waits_for_the_first_model_and_no_longer():
+def test_the_loop_waits_for_the_first_model_only():
     """Trained in a child process, as in life."""
     running_account()
     store_candles(market().symbol, "1h", random_candles(200), "csv")
@@ -70,13 +70,13 @@ def test_a_market_that_cannot_be_trained_goes_on_and_says_why():
 
 
 @pytest.mark.usefixtures("on_disk")
-def test_the_loop_works_off_what_users_ask_for():
+def test_the_loop_runs_requested_trainings():
     account = running_account()
     store_candles(market().symbol, "1h", random_candles(200), "csv")
     asked = [request_training(account.user, market().symbol, "1h", "gradient_boosting") for _ in range(2)]
     trainer = Trainer(Predictor(), make=make_model)
     for _ in asked:
-        trainer.looked = -10.0
+        trainer.polled = -10.0
         trainer.work()
         wait(trainer)
     done = TrainingTask.objects.order_by("pk")
@@ -85,7 +85,7 @@ def test_the_loop_works_off_what_users_ask_for():
 
 
 @pytest.mark.django_db
-def test_an_error_nobody_foresaw_is_kept_on_the_request_and_raised():
+def test_an_unexpected_error_is_stored_on_the_request_and_raised():
     account = running_account()
     task = request_training(account.user, market().symbol, "1h", "random_forest")
 
@@ -99,7 +99,7 @@ def test_an_error_nobody_foresaw_is_kept_on_the_request_and_raised():
 
 
 @pytest.mark.django_db
-def test_a_request_is_taken_once_and_taken_again_when_its_process_died():
+def test_a_request_is_taken_once_and_again_when_its_process_has_died():
     account = running_account()
     task = request_training(account.user, market().symbol, "1h", "random_forest")
     assert begin_training() == task
@@ -113,10 +113,10 @@ def test_a_request_is_taken_once_and_taken_again_when_its_process_died():
 @pytest.mark.django_db
 def test_train_model_fetches_trains_and_shows_the_scores_beside_the_baselines(capsys):
     call_command("train_model", symbol="GOOG", interval="1d", model_type="gradient_boosting")
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     version = ModelVersion.objects.get()
-    assert f"gradient_boosting for GOOG at 1d: champion\n  hash      {version.content_hash}" in told
-    assert {"model", "majority", "previous_action", "coin"} <= {line.split()[0] for line in told.splitlines()}
+    assert f"gradient_boosting for GOOG at 1d: champion\n  hash      {version.content_hash}" in output
+    assert {"model", "majority", "previous_action", "coin"} <= {line.split()[0] for line in output.splitlines()}
     call_command("train_model", symbol="GOOG", interval="1d", model_type="gradient_boosting", seed=7, promote=True)
     assert champion(version.symbol, "1d", "gradient_boosting").seed == 7
     assert Promotion.objects.latest("pk").reason == "by hand"
@@ -131,7 +131,7 @@ def test_train_model_fetches_trains_and_shows_the_scores_beside_the_baselines(ca
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"symbol": "no symbol"}, "no symbol"),
         ({"symbol": "GOOG", "model_type": "oracle"}, "oracle"),
@@ -139,24 +139,24 @@ def test_train_model_fetches_trains_and_shows_the_scores_beside_the_baselines(ca
         ({"symbol": "GOOG", "history": 20}, "at least 30 are needed"),
     ],
 )
-def test_what_cannot_be_trained_is_one_clear_line(given, told):
-    with pytest.raises(CommandError, match=told):
+def test_what_cannot_be_trained_is_one_clear_line(given, message):
+    with pytest.raises(CommandError, match=message):
         call_command("train_model", **{"interval": "1d", **given})
     assert not ModelVersion.objects.exists()
 
 
 @pytest.mark.django_db
-def test_check_model_learning_says_that_nothing_has_been_trained(capsys):
+def test_check_model_learning_shows_that_nothing_has_been_trained(capsys):
     call_command("check_model_learning")
     assert "No model has been trained yet" in capsys.readouterr().out
 
 
 @pytest.mark.django_db
-def test_check_model_learning_says_that_nobody_decides(capsys):
+def test_check_model_learning_shows_that_no_model_decides(capsys):
     symbol = add_symbol("BTCUSDT")
     ModelVersion.objects.create(
         symbol=symbol, interval="1h", name="random_forest", algorithm="random_forest", recipe={}, content_hash="a" * 64,
         first_time="2024-01-01T00:00:00Z", last_time="2024-01-02T00:00:00Z", rows=1,
     )  # fmt: skip
     call_command("check_model_learning")
-    assert "champion    none: nobody decides until a challenger has earned it" in capsys.readouterr().out
+    assert "champion    none: no model decides until a challenger is promoted" in capsys.readouterr().out

@@ -99,13 +99,15 @@ def test_it_trades_from_nothing_stops_in_time_and_goes_on(tmp_path: Path, no_sur
 
 
 @pytest.mark.slow
-def test_it_plays_a_file_of_the_user(tmp_path: Path, no_survivors: list[Up]) -> None:
+def test_it_replays_a_file_of_the_user(tmp_path: Path, no_survivors: list[Up]) -> None:
     lines = (BACKEND.parent / "data" / "EURUSD_1h.csv").read_text().splitlines()[:400]
     (tmp_path / "MYFX_1h.csv").write_text("\n".join(lines) + "\n")
     up = Up(tmp_path, "--replay", str(tmp_path / "MYFX_1h.csv"))
     no_survivors.append(up)
-    up.wait_for("MYFX.*decision")
-    up.stop()
+    page = up.wait_for("MYFX.*decision")
+    assert "GOOG" not in page
+    assert "the demo account replay-myfx-1h@photon.local trades MYFX at 1h" in up.stop()
+    assert "All books add up: 1 accounts" in run(tmp_path, "audit")
 
 
 @pytest.mark.slow
@@ -129,7 +131,7 @@ def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nothing_1h.csv", "EURUSD.csv", "EURUSD_1y.csv"])
-def test_a_file_that_cannot_be_played_is_one_clear_line(tmp_path: Path, name: str) -> None:
+def test_a_file_that_cannot_be_replayed_is_one_clear_line(tmp_path: Path, name: str) -> None:
     process = start(tmp_path, "up", "--replay", str(tmp_path / name))
     output, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, output) == (1, "")

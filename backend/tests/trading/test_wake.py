@@ -1,4 +1,4 @@
-"""Wake-ups are a courtesy: a broker that is away is said once, and never costs a transaction."""
+"""Wake-ups are optional: an outage of the broker is logged once and never fails a transaction."""
 
 import logging
 
@@ -72,7 +72,7 @@ def test_a_broker_that_is_away_costs_no_message_and_one_line(
     assert broker.sent == [("trading.runtime.tasks.decide", "decisions")]
 
 
-def test_nobody_waits_for_a_broker_that_has_just_been_away(broker: Broker) -> None:
+def test_no_wake_up_is_sent_just_after_an_outage_of_the_broker(broker: Broker) -> None:
     broker.away, waker = True, Waker()
     waker(AgentType.EXECUTION)
     broker.away = False

@@ -1,89 +1,50 @@
 """The Decision Maker: MARKET_SNAPSHOT in; a Decision and a TRADE_DECISION out for every account that follows."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import NamedTuple
 
-from engine.decide import NO_DECISION, Close, choose, decision_on, decision_payload
-from engine.decide import Decision as Made
-from engine.orders import Action
-from engine.reasons import Reasons
+from django.db.models import Q
+
+from engine.account import at_close, within
+from engine.decide import choose, decision_payload, reasoning, risk_score, wanted_lots
+from engine.orders import EXECUTED, NO_DECISION, Action
 from engine.snapshot import Snapshot
 from learning.reasons import Explained, explained, reasons_of
 from learning.rule_based import rule_answer
 from learning.serving import Answer, Predictor
-from market.statements import Inserted, WithKey, among
 from trading.agents import journal
 from trading.agents.fallback import FallbackNotes
-from trading.agents.protection import enforce
-from trading.books.session import Desk, desks_of, locked_desks, save_accounts
+from trading.agents.reports import fill_report
+from trading.books.session import REASONS, AccountSession, day_of, locked_sessions, save
 from trading.messages.adapter import DjangoAgentAdapter, Handled
-from trading.models import Account, AgentType, Decision, EquityPoint, Message, TradingSettings
-
-DECISIONS = Inserted(Decision)
-
-CONCERNED = """account.id IN (
-    SELECT follow.account_id FROM trading_message AS told
-    JOIN trading_follow AS follow ON follow.symbol_id = told.symbol_id AND follow.is_active
-    JOIN trading_tradingsettings AS own
-        ON own.account_id = follow.account_id AND own.interval = told.interval AND own.status = 'running'
-    WHERE {told}
-    UNION
-    SELECT held.account_id FROM trading_message AS told
-    JOIN trading_position AS held ON held.symbol_id = told.symbol_id AND held.closed_at IS NULL
-    JOIN trading_tradingsettings AS own ON own.account_id = held.account_id AND own.interval = told.interval
-    WHERE {told}
-)"""
+from trading.models import Account, AgentType, Decision, Follow, Message, Position, TradingSettings
 
 # Their accounts are locked until all of them are decided on.
 MARKETS_AT_ONCE = 25
 
+RUNNING = TradingSettings.Status.RUNNING
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A decision that a desk wanted, not written yet; without a row where no model could answer."""
 
-    desk: Desk
+class Choice(NamedTuple):
+    """What one prediction means at one threshold, and why."""
+
+    action: Action
+    confidence: float
+    answer: Answer
+    why: Explained
+
+
+class Observed(NamedTuple):
+    """A message with what it says."""
+
     message: Message
-    row: Decision | None = None
-    payload: dict[str, Any] = field(default_factory=dict)
+    snapshot: Snapshot
 
-
-class Choices:
-    """What the answers to one snapshot mean at the thresholds of the accounts."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
-        values = snapshot.values
-        self._close = Close(snapshot.symbol, snapshot.close_time, values["close"], values["volatility"])
-        self._known: dict[tuple[int, float], tuple[int, float]] = {}
-        self._reasons: dict[int, Reasons | None] = {}
-        self._explained: dict[tuple[int, float], Explained] = {}
-
-    def decision(self, desk: Desk, answer: Answer) -> Made | None:
-        """As `engine.decide.decide` makes it."""
-        key = id(answer), desk.policy.confidence_threshold
-        if key not in self._known:
-            actions, confidence = choose(answer.probabilities.reshape(1, 3), desk.policy.confidence_threshold)
-            self._known[key] = int(actions[0]), float(confidence[0])
-        action, sure = self._known[key]
-        if action == NO_DECISION:
-            return None
-        return decision_on(self._close, Action(action), sure, desk.book(), desk.account.equity, desk.policy)
-
-    def explained(self, desk: Desk, answer: Answer) -> Explained:
-        """Why it was decided so: once for a model, and once for each threshold."""
-        key = id(answer), desk.policy.confidence_threshold
-        if key not in self._explained:
-            if id(answer) not in self._reasons:
-                self._reasons[id(answer)] = reasons_of(answer)
-            self._explained[key] = explained(answer, self._reasons[id(answer)], desk.policy.confidence_threshold)
-        return self._explained[key]
-
-    @cached_property
-    def by_rules(self) -> Answer:
-        return rule_answer(self.snapshot)
+    @property
+    def moment(self) -> datetime:
+        return self.snapshot.close_time
 
 
 class DecisionMaker:
@@ -99,138 +60,203 @@ class DecisionMaker:
         return self.adapter.work(self.handle, MARKETS_AT_ONCE)
 
     def handle(self, messages: Sequence[Message]) -> Handled:
-        """All markets of the batch, one after the other, on accounts that are locked once and in one order."""
-        desks = locked_desks(*concerned_accounts(messages), [message.symbol_id for message in messages])
-        points: list[EquityPoint] = []
-        reports: list[Message] = []
-        wanted: list[Wanted] = []
-        for message in messages:
-            snapshot = Snapshot.from_json(message.payload)
-            present = [desk for desk in desks if _is_concerned(desk, message)]
-            for desk in present:
-                desk.begin_day(snapshot.open_time.date())
-                report = enforce(desk, message, snapshot)
-                reports += [report] if report else []
-                desk.mark(snapshot.symbol, snapshot.values["close"])
-                points.append(journal.valued(desk, snapshot.close_time))
-            deciding = [desk for desk in present if _decides(desk, message)]
-            wanted += self._decisions(deciding, message, snapshot)
-        decisions = self._written(wanted)
-        save_accounts(desks)
-        journal.equity(points)
-        hindered = {item.desk.account.pk for item in wanted if item.row is None}
-        self.activity.tell([it.account for it in desks if it.account.pk not in hindered])
-        return Handled(outgoing=reports + decisions)
+        """All markets of the batch, on accounts that are locked once and in one order.
+
+        Of one moment all markets are closed before the first is decided on.
+        """
+        sessions = locked_sessions(concerned(messages), {message.symbol for message in messages})
+        observed = [Observed(message, Snapshot.from_json(message.payload)) for message in messages]
+        observed.sort(key=lambda it: (it.moment, it.snapshot.symbol, it.message.pk))
+        outgoing: list[Message] = []
+        decisions: list[tuple[Observed, Decision]] = []
+        hindered: set[int] = set()
+        for _, group in groupby(observed, key=lambda it: it.moment):
+            moment = list(group)
+            for market in moment:
+                for session in sessions:
+                    if _is_concerned(session, market.message):
+                        outgoing += self._close(session, market)
+            for market in moment:
+                deciding = [session for session in sessions if _decides(session, market.message)]
+                decided = self._decide(deciding, market)
+                decisions += [(market, row) for row in decided]
+                hindered |= {it.account.pk for it in deciding} - {row.account_id for row in decided}
+        outgoing += self._written(decisions)
+        save(sessions)
+        self.activity.record([session.account for session in sessions if session.account.pk not in hindered])
+        return Handled(outgoing)
 
     def decide_for(self, account: Account, message: Message) -> Message | None:
         """The decision of one account on a snapshot that was worked on already. None where there is no model.
 
-        The caller holds a transaction. The protective exits of this candle have had their turn.
+        The caller holds a transaction. An account that holds the symbol was valued at this close before.
         """
-        snapshot = Snapshot.from_json(message.payload)
-        (desk,) = desks_of([account.pk])
-        if told := self._standing(desk.account, message):
-            return told
-        desk.begin_day(snapshot.open_time.date())
-        desk.mark(snapshot.symbol, snapshot.values["close"])
-        decisions = self._written(self._decisions([desk], message, snapshot))
-        save_accounts([desk])
-        self.adapter.publish(decisions)
-        self.activity.tell([desk.account] if decisions else [])
-        return self._standing(desk.account, message)
+        market = Observed(message, Snapshot.from_json(message.payload))
+        (session,) = locked_sessions(Q(pk=account.pk), [message.symbol])
+        key = decision_key(message, account.pk)
+        if (stored := Message.objects.filter(key=key).first()) is not None:
+            return stored
+        if message.symbol.symbol not in session.positions:
+            self._close(session, market)
+        messages = self._written([(market, row) for row in self._decide([session], market)])
+        save([session])
+        self.adapter.publish(messages)
+        self.activity.record([session.account] if messages else [])
+        return Message.objects.filter(key=key).first()
 
-    def _standing(self, account: Account, message: Message) -> Message | None:
-        return Message.objects.filter(key=_key(message, account.pk)).first()
+    def _close(self, session: AccountSession, market: Observed) -> list[Message]:
+        """What a candle did to the levels of a position, and the account valued at its close. The report of an exit."""
+        message, (_, snapshot) = market.message, market
+        symbol, values = message.symbol, snapshot.values
+        instrument, terms = session.instrument(symbol), session.terms(symbol)
+        position = session.positions.get(symbol.symbol)
+        session.step("close", symbol, message.interval, snapshot.close_time)
+        open_, high, low, close = (instrument.ticks(values[name]) for name in ("open", "high", "low", "close"))
+        books, holding, event = within(
+            session.books, session.holding(symbol), open_, high, low, day_of(snapshot.open_time), terms
+        )
+        session.keep(symbol, books, holding)
+        reports = []
+        if event.outcome == EXECUTED and position is not None:
+            reason, client_order_id = REASONS[event.reason], f"exit-{position.pk}"
+            trade = session.record(event, symbol, snapshot.open_time, client_order_id, None, reason)
+            journal.traded(session, trade, reason, message)
+            reports.append(
+                self._exit_report(session, message, fill_report(trade, client_order_id, reason, snapshot.close_time))
+            )
+        session.keep(symbol, *at_close(session.books, session.holding(symbol), close, terms))
+        session.value(snapshot.close_time)
+        return reports
 
-    def _decisions(self, desks: Sequence[Desk], message: Message, snapshot: Snapshot) -> "list[Wanted]":
-        """What each of these desks decides. The model is asked once, and equal settings choose equally."""
-        answers = {model: self.predictor.answer(snapshot, model) for model in {it.settings.model_name for it in desks}}
-        choices = Choices(snapshot)
-        wanted = [_decided(desk, message, choices, _answer(desk, choices, answers)) for desk in desks]
-        for model in answers:
-            mine = [it for it in wanted if it.desk.settings.model_name == model]
-            if without := [it.desk.account for it in mine if it.row is None]:
-                journal.without_model(without, message, model)
-            self.rules.tell([it.desk.account for it in mine if it.row is not None], message, model, answers[model])
-        return wanted
+    def _decide(self, sessions: Sequence[AccountSession], market: Observed) -> list[Decision]:
+        """What each of these accounts decides, not written yet. The model is asked once, and equal settings choose
+        equally. An account whose model cannot serve gets no decision.
+        """
+        message, snapshot = market
+        models = {session.settings.model_name for session in sessions}
+        answers = {model: self.predictor.answer(snapshot, model) for model in models}
+        by_rules = rule_answer(snapshot) if None in answers.values() else None
+        choices: dict[tuple[str, bool, float], Choice | None] = {}
+        decided, without_model = [], []
+        for session in sessions:
+            model, threshold = session.settings.model_name, session.policy.confidence_threshold
+            falls_back = answers[model] is None and session.settings.rule_based_fallback
+            key = model, falls_back, threshold
+            if key not in choices:
+                choices[key] = chosen(by_rules if falls_back else answers[model], threshold)
+            choice = choices[key]
+            if choice is None:
+                without_model.append(session)
+            else:
+                decided.append(_decision(session, market, choice))
+        for model, answer in answers.items():
+            if lacking := [it.account for it in without_model if it.settings.model_name == model]:
+                journal.without_model(lacking, message, model)
+            lacking_keys = {account.pk for account in lacking}
+            served = [
+                it.account for it in sessions if it.settings.model_name == model and it.account.pk not in lacking_keys
+            ]
+            self.rules.record(served, message, model, answer)
+        return decided
 
-    def _written(self, wanted: "Sequence[Wanted]") -> list[Message]:
-        rows = [item.row for item in wanted if item.row]
-        DECISIONS.insert(rows)
-        return [self._told(item.message, item.row, item.payload) for item in wanted if item.row]
+    def _written(self, decided: Sequence[tuple[Observed, Decision]]) -> list[Message]:
+        Decision.objects.bulk_create([row for _, row in decided])
+        return [self._message(market, row) for market, row in decided]
 
-    def _told(self, message: Message, row: Decision, payload: dict[str, Any]) -> Message:
+    def _message(self, market: Observed, row: Decision) -> Message:
+        message, snapshot = market
+        payload = decision_payload(
+            Action[row.action], row.confidence, row.risk_score, row.quantity, row.reasoning, snapshot, row.model_type
+        )
+        if "data_age_seconds" in message.payload:
+            # How old the candle of a live market was when it was decided on; a candle of the past has no age.
+            payload["data_age_seconds"] = round(max((row.created_at - row.close_time).total_seconds(), 0.0), 3)
         return self.adapter.message(
             AgentType.EXECUTION,
             Message.Type.TRADE_DECISION,
-            WithKey({**payload, **_live_age(message, row)}, "decision_id", row),
-            key=_key(message, row.account_id),
+            {**payload, "decision_id": row.pk},
+            key=decision_key(message, row.account_id),
             symbol=message.symbol,
             interval=message.interval,
             account=row.account,
             caused_by=message,
         )
 
+    def _exit_report(self, session: AccountSession, message: Message, payload: dict[str, object]) -> Message:
+        report = self.adapter.message(
+            "",
+            Message.Type.EXECUTION_REPORT,
+            payload,
+            key=f"exit:{message.pk}:{session.account.pk}",
+            symbol=message.symbol,
+            interval=message.interval,
+            account=session.account,
+            caused_by=message,
+        )
+        report.sender = AgentType.EXECUTION
+        return report
 
-def _live_age(message: Message, row: Decision) -> dict[str, float]:
-    """How old the candle of a live market was when it was decided on; a candle of the past has no age."""
-    if "data_age_seconds" not in message.payload:
-        return {}
-    return {"data_age_seconds": round(max((row.created_at - row.close_time).total_seconds(), 0.0), 3)}
 
-
-def _key(snapshot: Message, account: int) -> str:
+def decision_key(snapshot: Message, account: int) -> str:
     return f"decision:{snapshot.pk}:{account}"
 
 
-def concerned_accounts(messages: Sequence[Message]) -> tuple[str, list[Any]]:
-    """Accounts that trade one of these markets, and those that hold its symbol: they stay protected. As a condition."""
-    told, parameters = among("told.id", [message.pk for message in messages])
-    return CONCERNED.format(told=told), parameters * 2
+def concerned(messages: Sequence[Message]) -> Q:
+    """Accounts that trade one of these markets, and those that hold its symbol: they stay protected."""
+    chosen = Q()
+    for interval in {message.interval for message in messages}:
+        symbols = {message.symbol_id for message in messages if message.interval == interval}
+        follows = Follow.objects.filter(
+            symbol__in=symbols, is_active=True, account__settings__interval=interval, account__settings__status=RUNNING
+        )
+        held = Position.objects.filter(symbol__in=symbols, closed_at=None, account__settings__interval=interval)
+        chosen |= Q(pk__in=follows.values("account")) | Q(pk__in=held.values("account"))
+    return chosen
 
 
-def _decides(desk: Desk, message: Message) -> bool:
-    running = desk.settings.status == TradingSettings.Status.RUNNING
-    return running and desk.settings.interval == message.interval and message.symbol_id in desk.followed
+def chosen(answer: Answer | None, threshold: float) -> Choice | None:
+    """None where the model has no answer."""
+    if answer is None:
+        return None
+    actions, confidence = choose(answer.probabilities.reshape(1, 3), threshold)
+    if actions[0] == NO_DECISION:
+        return None
+    why = explained(answer, reasons_of(answer), threshold)
+    return Choice(Action(int(actions[0])), float(confidence[0]), answer, why)
 
 
-def _is_concerned(desk: Desk, message: Message) -> bool:
-    holds = desk.settings.interval == message.interval and message.symbol.symbol in desk.positions
-    return holds or _decides(desk, message)
-
-
-def _decided(desk: Desk, message: Message, choices: Choices, answer: Answer | None) -> Wanted:
-    made = None if answer is None else choices.decision(desk, answer)
-    if answer is None or made is None:
-        return Wanted(desk, message)
-    payload = decision_payload(made, choices.snapshot, answer.model_type)
-    why = choices.explained(desk, answer)
-    payload["reasoning"] += why.words
-    return Wanted(desk, message, _row(desk.account, message, made, payload["reasoning"], answer, why.facts), payload)
-
-
-def _answer(desk: Desk, choices: Choices, answers: Mapping[str, Answer | None]) -> Answer | None:
-    """The model's; the rules' where no model can serve and the account wants them."""
-    answer = answers[desk.settings.model_name]
-    return choices.by_rules if answer is None and desk.settings.rule_based_fallback else answer
-
-
-def _row(
-    account: Account, message: Message, made: Made, reasoning: str, answer: Answer, facts: dict[str, Any]
-) -> Decision:
-    return Decision(
-        account=account,
-        symbol=message.symbol,
-        interval=message.interval,
-        close_time=made.time,
-        snapshot=message,
-        action=made.action.name,
-        confidence=made.confidence,
-        risk_score=made.risk_score,
-        quantity=made.quantity,
-        price=made.price,
-        reasoning=reasoning,
-        model_type=answer.model_type,
-        model_version=answer.version,
-        explanation=facts,
+def _decision(session: AccountSession, market: Observed, choice: Choice) -> Decision:
+    message, snapshot = market
+    symbol, values = message.symbol, snapshot.values
+    instrument, terms = session.instrument(symbol), session.terms(symbol)
+    session.step("decide", symbol, message.interval, snapshot.close_time)
+    close, noise = instrument.ticks(values["close"]), values["volatility"] / values["close"]
+    lots = wanted_lots(
+        session.books, session.holding(symbol), int(choice.action), close, choice.confidence, noise, terms
     )
+    return Decision(
+        account=session.account,
+        symbol=symbol,
+        interval=message.interval,
+        close_time=snapshot.close_time,
+        snapshot=message,
+        action=choice.action.name,
+        confidence=choice.confidence,
+        risk_score=risk_score(choice.confidence, noise, terms.stop_distance),
+        quantity=instrument.quantity(lots),
+        price=values["close"],
+        reasoning=reasoning(choice.action, choice.confidence, snapshot) + choice.why.words,
+        model_type=choice.answer.model_type,
+        model_version=choice.answer.version,
+        explanation=choice.why.facts,
+    )
+
+
+def _decides(session: AccountSession, message: Message) -> bool:
+    running = session.settings.status == RUNNING
+    return running and session.settings.interval == message.interval and message.symbol_id in session.followed
+
+
+def _is_concerned(session: AccountSession, message: Message) -> bool:
+    holds = session.settings.interval == message.interval and message.symbol.symbol in session.positions
+    return holds or _decides(session, message)

@@ -17,7 +17,7 @@ class FallbackNotes:
     def __init__(self) -> None:
         self._noted: dict[Noted, bool] = {}
 
-    def tell(self, accounts: Iterable[Account], message: Message, model: str, answer: Answer | None) -> None:
+    def record(self, accounts: Iterable[Account], message: Message, model: str, answer: Answer | None) -> None:
         """These accounts were decided for; by rules where the model had no answer. Part of the caller's transaction."""
         by_rules, place = answer is None, f"{message.symbol} {message.interval} {model}"
         users = [account.user_id for account in accounts if self._noted.get((account.user_id, place)) is not by_rules]

@@ -1,7 +1,6 @@
 """What people read about the agents: their states, a few lines that matter, and the course of the equity."""
 
 from collections.abc import Iterable
-from datetime import datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -9,19 +8,17 @@ from uuid import UUID
 from django.db.models import Case, F, QuerySet, Value, When
 from django.utils import timezone
 
-from engine.orders import Reason, Refusal
+from engine.orders import Reason
 from learning.models import ModelVersion
 from market import errors
 from market.models import Symbol
-from market.statements import Inserted, among, execute
-from trading.books.session import Desk
+from trading.books.session import AccountSession
 from trading.models import (
     Account,
     AgentLog,
     AgentState,
     AgentType,
     Decision,
-    EquityPoint,
     Message,
     Trade,
     TradingSettings,
@@ -38,11 +35,6 @@ SPOKEN = {
     Reason.MANUAL: "by hand",
 }
 
-EQUITY = Inserted(
-    EquityPoint,
-    "ON CONFLICT (account_id, time) DO UPDATE SET balance = EXCLUDED.balance, equity = EXCLUDED.equity",
-)
-
 # An agent that works again is no longer in error; one that was stopped stays stopped.
 ACTIVITY_SECONDS = 1.0
 LINES_LOOKED_AT = 20
@@ -51,11 +43,6 @@ UNHINDERED: dict[str, Any] = {
     "error_message": "",
     "status": Case(When(status=AgentState.Status.ERROR, then=Value(AgentState.Status.RUNNING)), default=F("status")),
 }
-ACTIVE = """
-UPDATE trading_agentstate
-SET last_activity = %s, error_message = '', status = CASE WHEN status = 'ERROR' THEN 'RUNNING' ELSE status END
-WHERE agent_type = %s AND {chosen}
-"""
 
 
 class Activity:
@@ -65,31 +52,28 @@ class Activity:
         self.agent = agent
         self._written: dict[int, float] = {}
 
-    def tell(self, accounts: Iterable[Account]) -> None:
+    def record(self, accounts: Iterable[Account]) -> None:
         """The agent has just worked for these accounts."""
         now = monotonic()
         users = [account.user_id for account in accounts]
         due = [user for user in users if now - self._written.get(user, -ACTIVITY_SECONDS) >= ACTIVITY_SECONDS]
         if due:
-            chosen, parameters = among("user_id", due)
-            execute(ACTIVE.format(chosen=chosen), [timezone.now(), self.agent, *parameters])
+            _states(due, self.agent).update(last_activity=timezone.now(), **UNHINDERED)
             self._written.update(dict.fromkeys(due, now))
 
 
-def traded(desk: Desk, trade: Trade, reason: Reason, message: Message) -> None:
+def traded(session: AccountSession, trade: Trade, reason: Reason, message: Message) -> None:
     verb = "Bought" if trade.action == "BUY" else "Sold"
     profit = "" if trade.pnl is None else f", profit {trade.pnl:.2f}"
     text = (
         f"{verb} {trade.quantity.normalize():f} {trade.symbol} at {trade.price.normalize():f} {SPOKEN[reason]}{profit}"
     )
-    _write(desk, AgentLog.Level.INFO, text, message)
+    _write(session, AgentLog.Level.INFO, text, message)
 
 
-def refused(desk: Desk, refusal: Refusal, decision: Decision, message: Message) -> None:
-    """Only what was rejected is worth a line; that there was nothing to do is told by the decision itself."""
-    if not refusal.skipped:
-        text = f"Refused to {decision.action} {decision.symbol}: {refusal.detail}"
-        _write(desk, AgentLog.Level.WARNING, text, message)
+def refused(session: AccountSession, detail: str, decision: Decision, message: Message) -> None:
+    """A line only for what was rejected; that there was nothing to do is stored with the decision itself."""
+    _write(session, AgentLog.Level.WARNING, f"Refused to {decision.action} {decision.symbol}: {detail}", message)
 
 
 def without_model(accounts: Iterable[Account], message: Message, model_type: str) -> None:
@@ -145,27 +129,16 @@ def not_learning(symbol: Symbol, interval: str, name: str, error: Exception) -> 
             _log(user, AgentType.DECISION_MAKER, AgentLog.Level.WARNING, text)
 
 
-def valued(desk: Desk, time: datetime) -> EquityPoint:
-    """The account at a close."""
-    return EquityPoint(account=desk.account, time=time, balance=desk.balance(), equity=desk.account.equity)
-
-
-def equity(points: Iterable[EquityPoint]) -> None:
-    """The accounts valued at a close; a second market of the same moment updates the point."""
-    latest = {(point.account_id, point.time): point for point in points}
-    EQUITY.insert(list(latest.values()))
-
-
-def _write(desk: Desk, level: str, text: str, message: Message) -> None:
-    """With all else that happens at the desk (`desk.save_accounts`)."""
+def _write(session: AccountSession, level: str, text: str, message: Message) -> None:
+    """Saved with all else that happens in the session."""
     line = AgentLog(
-        user_id=desk.account.user_id,
+        user_id=session.account.user_id,
         agent_type=AgentType.EXECUTION,
         level=level,
         message=text,
         correlation_id=message.correlation_id,
     )
-    desk.unsaved.lines.append(line)
+    session.lines.append(line)
 
 
 def _hindered(users: Iterable[int], agent: str, text: str, cycle: UUID | None = None) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -11,11 +10,11 @@ from django.db import transaction
 from engine.candles import validate
 from engine.indicators import WINDOW
 from engine.snapshot import newest_snapshot
+from market.calendar.sessions import times_of
 from market.instruments import inferred_tick
 from market.models import Symbol
 from market.selectors import latest_candles
 from market.services import store_candles
-from market.sessions import times_of
 from market.sources.replay import ReplaySource
 from market.window import CandleWindow
 from trading.messages.adapter import DjangoAgentAdapter
@@ -36,9 +35,9 @@ class MarketMonitor:
         self._windows: dict[tuple[int, str], CandleWindow] = {}
 
     def observe(self, symbol: Symbol, interval: str, source: ReplaySource) -> Message | None:
-        """Takes what has closed since the last look and tells about the newest candle. None when nothing has."""
+        """Takes what has closed since the last poll and publishes the newest candle. None when nothing has."""
         fresh = self.fresh(symbol, interval, source)
-        return None if fresh.empty else self.tell(symbol, interval, fresh, source.name)
+        return None if fresh.empty else self.publish(symbol, interval, fresh, source.name)
 
     def fresh(self, symbol: Symbol, interval: str, source: ReplaySource) -> pd.DataFrame:
         """What has closed since the newest stored candle; an empty frame when nothing has."""
@@ -47,43 +46,46 @@ class MarketMonitor:
             self.prepare(symbol, interval, source)
             known = CandleWindow.stored(symbol, interval, WINDOW)
             self._keep(symbol, interval, known)
-        # Where another process has stored that candle already, `tell` finds out.
+        # Where another process has stored that candle already, `publish` notices.
         return source.closed_after(known.newest)
 
-    def tell(
+    def publish(
         self, symbol: Symbol, interval: str, fresh: pd.DataFrame, source_name: str, facts: Facts = NO_FACTS
     ) -> Message | None:
         """Stores candles and the snapshot of the newest; None while the indicators are warming up.
 
-        `facts` are told with the snapshot: what a live market is known by, and no model is asked about.
+        `facts` are published with the snapshot: what a live market is known by, and no model is asked about.
 
-        A candle and its snapshot are stored together: after a crash between the two there would be a candle that no
-        agent was told about.
+        Candles and snapshot commit together: after a crash between the two there would be a candle that no agent
+        learns of.
         """
-        if told := self._tell_next(symbol, interval, validate(fresh), source_name, facts):
-            return told
         with transaction.atomic():
-            store_candles(symbol, interval, fresh, source_name)
-            end = fresh.index[-1].to_pydatetime() + timedelta(microseconds=1)
-            window = CandleWindow.stored(symbol, interval, WINDOW, end=end)
+            window = self._stored(symbol, interval, validate(fresh), source_name)
             self._keep(symbol, interval, window)
-            message = self._message(symbol, interval, window, facts)
-            return None if message is None else self.adapter.send(message)
+            snapshot = newest_snapshot(window.columns, window.newest, symbol.symbol, interval)
+            if snapshot is None:
+                return None
+            return self.adapter.send_message(
+                AgentType.DECISION_MAKER,
+                Message.Type.MARKET_SNAPSHOT,
+                {**snapshot.to_json(), **facts},
+                key=f"snapshot:{symbol.symbol}:{interval}:{snapshot.close_time:%Y%m%dT%H%M}",
+                symbol=symbol,
+                interval=interval,
+            )
 
-    def _tell_next(
-        self, symbol: Symbol, interval: str, fresh: pd.DataFrame, source_name: str, facts: Facts
-    ) -> Message | None:
-        """In one statement, where the table holds what the kept window holds; else nothing is done."""
-        kept, time = self._windows.pop((symbol.pk, interval), None), times_of(fresh.index)
-        if kept is None or len(time) > 1 or time[0] <= kept.times[-1]:
-            return None
-        window = kept.followed_by(time, fresh.to_numpy())
-        message = self._message(symbol, interval, window, facts)
-        store = partial(window.store_newest, symbol, interval, source_name)
-        told = None if message is None else self.adapter.send_with(message, store)
-        if told is not None:
-            self._keep(symbol, interval, window)
-        return told
+    def _stored(self, symbol: Symbol, interval: str, fresh: pd.DataFrame, source_name: str) -> CandleWindow:
+        """Stores candles, and gives the window that ends with the newest of them: the kept one goes on where the table
+        holds the same.
+        """
+        kept, times = self._windows.pop((symbol.pk, interval), None), times_of(fresh.index)
+        new = store_candles(symbol, interval, fresh, source_name)
+        if kept is not None and new == len(times) == 1 and times[0] > kept.times[-1]:
+            window = kept.followed_by(times, fresh.to_numpy())
+            if window.is_stored(symbol, interval):
+                return window
+        end = fresh.index[-1].to_pydatetime() + timedelta(microseconds=1)
+        return CandleWindow.stored(symbol, interval, WINDOW, end=end)
 
     @transaction.atomic
     def prepare(self, symbol: Symbol, interval: str, source: ReplaySource) -> None:
@@ -104,17 +106,3 @@ class MarketMonitor:
     def _keep(self, symbol: Symbol, interval: str, window: CandleWindow) -> None:
         """From the commit on: until then its newest candle may still come to nothing."""
         transaction.on_commit(lambda: self._windows.update({(symbol.pk, interval): window}))
-
-    def _message(self, symbol: Symbol, interval: str, window: CandleWindow, facts: Facts) -> Message | None:
-        """What the newest candle shows; None while the indicators are warming up."""
-        snapshot = newest_snapshot(window.columns, window.newest, symbol.symbol, interval)
-        if snapshot is None:
-            return None
-        return self.adapter.message(
-            AgentType.DECISION_MAKER,
-            Message.Type.MARKET_SNAPSHOT,
-            {**snapshot.to_json(), **facts},
-            key=f"snapshot:{symbol.symbol}:{interval}:{snapshot.close_time:%Y%m%dT%H%M}",
-            symbol=symbol,
-            interval=interval,
-        )

@@ -11,13 +11,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from engine.orders import Action
-from trading.agents.on_demand import decide_now, execute_now
 from trading.api.books import BookMixin
 from trading.api.decisions import DecisionSerializer
 from trading.api.inputs import IdField, body
 from trading.api.trades import TradeSerializer
 from trading.books.accounts import start_agents, stop_agents
 from trading.models import AgentLog, AgentState, AgentType, Decision, Message
+from trading.runtime.on_demand import decide_now, execute_now
 from trading.selectors import agents as selectors
 from trading.selectors.decisions import decisions_of
 from trading.selectors.symbols import followed_symbol

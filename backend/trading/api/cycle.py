@@ -8,11 +8,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from trading.agents.on_demand import Cycle, run_cycle
 from trading.api.agents import ExecutionSerializer, execution_of
 from trading.api.books import BookMixin
 from trading.api.decisions import DecisionSerializer
 from trading.api.inputs import SymbolQuery, query
+from trading.runtime.on_demand import Cycle, run_cycle
 from trading.selectors.symbols import meant_symbol
 
 

@@ -12,13 +12,13 @@ from rest_framework.response import Response
 
 from engine.features import FEATURES
 from engine.reasons import RuleCode
-from trading.agents.on_demand import decide_now
 from trading.api.books import BookList, BookMixin, SymbolFilters, stored_json
 from trading.api.inputs import IdField, body
 from trading.api.messages import MessageSerializer
 from trading.api.numbers import PercentField, ShareField, percent_of, share
 from trading.api.trades import OrderSerializer, TradeSerializer
 from trading.models import Decision
+from trading.runtime.on_demand import decide_now
 from trading.selectors.decisions import ACTIONS, decisions_of, statistics_of, trace_of
 from trading.selectors.symbols import followed_symbol
 from web.filters import SinceFilter, UntilFilter

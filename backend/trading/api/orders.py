@@ -10,18 +10,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from engine.orders import Action, Code, Refusal
+from engine.orders import Action, Code
 from market.errors import SymbolError
 from market.models import Symbol
 from market.symbols import parse_symbol
-from trading.agents.manual_orders import Ticket, order_once
 from trading.api.books import BookMixin
 from trading.api.inputs import TextField, body
 from trading.api.numbers import DIGITS, PLACES, AmountField, ExactField
 from trading.api.positions import AccountSerializer, PositionSerializer
 from trading.api.trades import SIDES, TradeSerializer
-from trading.books.idempotency import Answer, Once
+from trading.books.idempotency import IdempotentRequest, StoredResponse
 from trading.models import Account, Trade
+from trading.runtime.manual_orders import Refusal, Ticket, place_order
 from trading.selectors.portfolio import value_of
 from trading.selectors.positions import open_positions
 from web.json import write_json
@@ -90,8 +90,8 @@ class DemoOrders(BookMixin, APIView):
         """Place a paper order: through the same gate, costs and ledger as the agents, at a price that we look up."""
         wanted = body(NewOrderSerializer, request)
         ticket = Ticket(Action[wanted["action"]], wanted["symbol"], wanted["quantity"])
-        once = Once(self.account, key_of(request), str(ticket))
-        answer = order_once(once, ticket, lambda outcome: said(self.account, outcome))
+        once = IdempotentRequest(self.account, key_of(request), str(ticket))
+        answer = place_order(once, ticket, lambda outcome: said(self.account, outcome))
         return Response(answer.data, status=answer.status)
 
 
@@ -104,14 +104,14 @@ def key_of(request: Request) -> str:
     return key
 
 
-def said(account: Account, outcome: Trade | Refusal) -> Answer:
+def said(account: Account, outcome: Trade | Refusal) -> StoredResponse:
     """The answer as it is kept for a second request."""
     if isinstance(outcome, Refusal):
         status = 400 if outcome.code in UNSOUND else 409
         shape: Any = {"detail": outcome.detail, "code": outcome.code.value}
     else:
         status, shape = 200, PlacedOrderSerializer(_placed(account, outcome)).data
-    return Answer(status, write_json(shape).decode())
+    return StoredResponse(status, write_json(shape).decode())
 
 
 def _placed(account: Account, trade: Trade) -> dict[str, Any]:

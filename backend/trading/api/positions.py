@@ -12,12 +12,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from engine.orders import exact
-from trading.agents.manual_orders import close_position
 from trading.api.books import BookList, BookMixin, SymbolFilters
 from trading.api.inputs import IdField, body
 from trading.api.numbers import AmountField, ExactField, PercentField, amount, percent_of, with_places
 from trading.api.trades import TradeSerializer
 from trading.models import Account, Position
+from trading.runtime.manual_orders import close_position
 from trading.selectors.portfolio import value_of, worth
 from trading.selectors.positions import positions_of
 

@@ -2,6 +2,7 @@
 
 from django.urls import include, path
 
+import trading.api.errors  # noqa: F401  # registers the answers
 from trading.api import agents, cycle, market_data, messages, models, settings, symbols
 
 urlpatterns = [

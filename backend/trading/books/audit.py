@@ -2,14 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Coalesce
 
-from engine.ledger import Book, LedgerError, apply
-from engine.orders import ZERO, Action, Fill, Order, Reason
+from engine.orders import CENT, ZERO, Action, rounded
+from market.instruments import COIN_STEP
 from trading.books.consistent_read import one_view
+from trading.books.session import entry_price
 from trading.models import Account, CashEntry, Decision, Message, Position, Trade
 from trading.models import Order as OrderRow
 
@@ -39,28 +41,57 @@ def _of_account(account: Account) -> Differences:
     yield from _decisions(account)
 
 
+@dataclass
+class Held:
+    """An open position as its trades leave it."""
+
+    quantity: Decimal = ZERO
+    cost: Decimal = ZERO
+    entry_price: Decimal = ZERO
+
+
 def _books(account: Account) -> Differences:
-    book = Book(account.initial_balance)
-    trades = Trade.objects.filter(account=account).select_related("order", "symbol").order_by("pk")
+    cash, realised, commissions = account.initial_balance, ZERO, ZERO
+    positions: dict[str, Held] = defaultdict(Held)
+    trades = Trade.objects.filter(account=account).select_related("symbol").order_by("pk")
     for trade in trades.iterator():
-        before = book
-        try:
-            book = apply(before, _fill(trade))
-        except LedgerError as error:
-            yield f"trade {trade.pk} cannot have happened: {error}"
+        held, profit = positions[trade.symbol.symbol], None
+        if trade.action == Action.BUY.name:
+            paid = trade.amount + trade.commission
+            held.entry_price = entry_price(held.quantity, held.entry_price, trade.quantity, trade.price)
+            held.quantity, held.cost, cash = held.quantity + trade.quantity, held.cost + paid, cash - paid
+        elif trade.quantity > held.quantity:
+            yield f"trade {trade.pk} cannot have happened: it sells {trade.quantity} of {held.quantity}"
             return
-        profit = None if trade.action == "BUY" else book.realised - before.realised
+        else:
+            costs = _shares(held, trade.quantity)
+            # A share that is not one of them shows as a difference of the profit.
+            cost = trade.cost if trade.cost in costs else costs[0]
+            profit = trade.amount - trade.commission - cost
+            held.quantity, held.cost = held.quantity - trade.quantity, held.cost - cost
+            cash, realised = cash + trade.amount - trade.commission, realised + profit
+        commissions += trade.commission
+        if cash < 0:
+            yield f"trade {trade.pk} cannot have happened: cash would be {cash}"
+            return
         yield from _compared(f"pnl of trade {trade.pk}", profit, trade.pnl)
-    yield from _compared("cash", book.cash, account.cash)
-    yield from _compared("realised profit", book.realised, account.realised)
-    yield from _compared("commissions", book.commissions, account.commissions)
-    yield from _positions(account, book)
+    yield from _compared("cash", cash, account.cash)
+    yield from _compared("realised profit", realised, account.realised)
+    yield from _compared("commissions", commissions, account.commissions)
+    yield from _positions(account, {name: held for name, held in positions.items() if held.quantity})
 
 
-def _positions(account: Account, book: Book) -> Differences:
+def _shares(held: Held, quantity: Decimal) -> list[Decimal]:
+    """The entry cost of a sale: all of it, or its share in one of the money steps that an account can have."""
+    if quantity == held.quantity:
+        return [held.cost]
+    return [rounded(held.cost * quantity / held.quantity, step) for step in (CENT, COIN_STEP)]
+
+
+def _positions(account: Account, positions: dict[str, Held]) -> Differences:
     rows = {row.symbol.symbol: row for row in _open_positions(account)}
-    for name in sorted(rows.keys() | book.positions.keys()):
-        row, held = rows.get(name), book.positions.get(name)
+    for name in sorted(rows.keys() | positions.keys()):
+        row, held = rows.get(name), positions.get(name)
         if row is None or held is None:
             yield f"position in {name}: {'not stored' if row is None else 'no trades that would leave it'}"
             continue
@@ -139,12 +170,6 @@ def _messages() -> Differences:
 def _compared(what: str, computed: Decimal | None, stored: Decimal | None) -> Differences:
     if computed != stored:
         yield f"{what} is stored as {stored}, and comes to {computed}"
-
-
-def _fill(trade: Trade) -> Fill:
-    row = trade.order
-    order = Order(trade.symbol.symbol, Action[trade.action], trade.quantity, row.requested_price, Reason(row.reason))
-    return Fill(order, trade.timestamp, trade.price, trade.slippage, trade.amount, trade.commission)
 
 
 def _cash_of(trade: Trade) -> Decimal:

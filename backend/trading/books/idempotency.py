@@ -1,4 +1,4 @@
-"""A request that says its key twice is carried out once, and answered twice with the same words."""
+"""Repeated idempotency keys return the stored response."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from trading.models import Account, IdempotentAnswer
 
 
 @dataclass(frozen=True)
-class Answer:
+class StoredResponse:
     status: int
     body: str  # JSON, kept as it was written: every digit comes back
 
@@ -21,8 +21,8 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Once:
-    """A request under a key. Without a key nothing is remembered, and every request is a new one."""
+class IdempotentRequest:
+    """A request under a key. Without a key nothing is stored, and every request is a new one."""
 
     account: Account
     key: str
@@ -32,22 +32,22 @@ class Once:
     def fingerprint(self) -> str:
         return sha256(self.request.encode()).hexdigest()
 
-    def answer(self) -> Answer | None:
-        """What the request was answered with before. Raises KeyReused."""
+    def stored_response(self) -> StoredResponse | None:
+        """The response to an earlier request of the key. Raises KeyReused."""
         known = IdempotentAnswer.objects.filter(account=self.account.pk, key=self.key).first() if self.key else None
         if known is None:
             return None
         if known.fingerprint != self.fingerprint:
             raise KeyReused(f"The key {self.key} was used for another request.")
-        return Answer(known.status, known.body)
+        return StoredResponse(known.status, known.body)
 
-    def keep(self, answer: Answer) -> None:
-        """In the transaction of what the answer tells, so that there is never one without the other."""
+    def keep(self, response: StoredResponse) -> None:
+        """In the transaction of the order, so that neither is stored without the other."""
         if self.key:
             IdempotentAnswer.objects.create(
                 account=self.account,
                 key=self.key,
                 fingerprint=self.fingerprint,
-                status=answer.status,
-                body=answer.body,
+                status=response.status,
+                body=response.body,
             )

@@ -1,1 +1,1 @@
-"""Markets that are traded as they happen: candles, streams, quotes."""
+"""Live markets: polling, quotes and refresh requests."""

@@ -1,4 +1,4 @@
-"""Where the candles of each market come from: a file that is played, or sources of now."""
+"""The source of the candles of each market: a file that is replayed, or live sources."""
 
 import logging
 from collections.abc import Callable
@@ -6,22 +6,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from django.conf import settings
 from django.core.cache import cache
 
 from engine.candles import CandleError
-from market.backfill import fill_gaps
 from market.errors import CandleFileMissing, MarketError
-from market.extras import ingest_depth, ingest_extras, or_built, refresh_terms
-from market.history import top_up
-from market.ingestion import ingest
+from market.ingestion.backfill import fill_gaps
+from market.ingestion.candles import ingest
+from market.ingestion.extras import ingest_depth, ingest_extras, or_built, refresh_terms
+from market.ingestion.history import top_up
 from market.models import Candle, Symbol
 from market.sources import choice
 from market.sources.base import Price
 from market.sources.replay import ReplaySource
-from trading.agents.pipeline import Pipeline
-from trading.live.candles import LiveFeed, LiveMarkets
-from trading.live.staleness import PLAYED
+from trading.live.markets import LiveFeed, LiveMarkets
+from trading.selectors.markets import PLAYED
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +30,12 @@ Files = Callable[[str, str], ReplaySource]
 
 
 class PlayedMarket(MarketError):
-    """Candles of the past that were played, and candles of now, would make one false series."""
+    """Replayed and live candles must not be mixed in one series."""
 
 
 @dataclass(frozen=True)
 class Feeds:
-    """The sources of a pipeline. `mode` is MARKET_SOURCES of the environment."""
+    """The sources of a pipeline. `mode` is one of the values of MARKET_SOURCES."""
 
     mode: str
     live: LiveMarkets
@@ -54,14 +52,8 @@ class Feeds:
         return self.live.feed(symbol, interval)
 
 
-def make_pipeline(mode: str | None = None, files: Files = ReplaySource.of_file) -> Pipeline:
-    """The agents with all the markets that they may have; the mode is that of the environment if none is given."""
-    live = LiveMarkets(keep_up, price_now, settings.MARKET_POLL_SECONDS, reach_back=reach_back, review=ask_again)
-    return Pipeline(Feeds(mode or settings.MARKET_SOURCES, live, files), live=live)
-
-
 def keep_up(symbol: Symbol, interval: str, now: datetime) -> None:
-    """Stores what has closed, from the first source that has it, and asks again for what was missing.
+    """Stores the candles that have closed, from the first source that has them, and retries gaps that are due.
 
     Raises MarketError and CandleError.
     """
@@ -72,27 +64,27 @@ def keep_up(symbol: Symbol, interval: str, now: datetime) -> None:
     fetch = or_built(symbol, partial(choice.fetch, sources=sources))
     problems = list(filter(None, [ingest(symbol, interval, fetch, now).problem]))
     problems += [*fill_gaps(symbol, interval, fetch, now).problems, *ingest_extras(symbol, interval, fetch, now)]
-    for ask in (partial(refresh_terms, symbol, choice.terms, now), partial(ingest_depth, symbol, sources, now)):
+    for update in (partial(refresh_terms, symbol, choice.terms, now), partial(ingest_depth, symbol, sources, now)):
         try:
-            ask()
+            update()
         except MarketError as error:
             problems.append(str(error))
-    # The candles are there: what is missing beside them keeps nobody from trading.
+    # Logged only: the candles are stored, and the rest is not needed to trade.
     for problem in problems:
         logger.warning("%s %s: %s", symbol, interval, problem)
 
 
-def ask_again(symbol: Symbol, interval: str, now: datetime, candles: int) -> None:
-    """For the newest stored candles: what their source says of them now is a revision where it differs."""
+def review(symbol: Symbol, interval: str, now: datetime, candles: int) -> None:
+    """Fetches the newest stored candles again; where the answer differs, a revision is stored."""
     sources = choice.sources_for(symbol.symbol, files=False)
     ingest(symbol, interval, or_built(symbol, partial(choice.fetch, sources=sources)), now, again=candles)
 
 
 def reach_back(symbol: Symbol, interval: str, now: datetime) -> None:
-    """Stores what the source of the oldest stored candle has of the month before it.
+    """Stores the month before the oldest stored candle, as far as the source of that candle has it.
 
-    A failure is told and raises nothing: a model learns from what is stored, if that is enough. Who had no more is not
-    asked again within a day.
+    A failure is logged and not raised: a model can be trained on what is stored, if that is enough. A source without
+    older candles is not asked again for a day.
     """
     stored = Candle.objects.filter(symbol=symbol, interval=interval).order_by("open_time")
     oldest = stored.first()

@@ -7,13 +7,13 @@ from functools import partial
 
 from market.models import Symbol
 from market.sources.base import Price
-from trading.live.thread_pool import Crew
+from trading.live.thread_pool import ThreadPool
 
-Ask = Callable[[Symbol], Price]
+FetchPrice = Callable[[Symbol], Price]
 
-# One fetch serves all that is decided in the same moment.
+# One fetch serves all decisions of the same moment.
 FRESH = timedelta(seconds=2)
-# After it the others go on; whatever still waits for its quote is looked at in the next turn.
+# `fetch` returns after this time; quotes that arrive later are used in the next cycle.
 PATIENCE_SECONDS = 5.0
 
 
@@ -24,29 +24,29 @@ class Quoted:
 
 
 class LiveQuotes:
-    """`problems` says of each symbol why there is no fresh quote."""
+    """`problems` holds, by symbol, why there is no fresh quote."""
 
-    def __init__(self, ask: Ask, now: Callable[[], datetime], members: int) -> None:
-        self.ask = ask
+    def __init__(self, fetch_price: FetchPrice, now: Callable[[], datetime], workers: int) -> None:
+        self.fetch_price = fetch_price
         self.now = now
         self.problems: dict[str, Exception] = {}
-        self._crew: Crew[str] = Crew(members)
+        self._pool: ThreadPool[str] = ThreadPool(workers)
         self._known: dict[str, Quoted] = {}
 
     def fetch(self, wanted: Mapping[Symbol, datetime]) -> None:
-        """Asks, all at once, for those that have not been asked for since the given times, or are not fresh."""
-        asked = [symbol for symbol, since in wanted.items() if not self._is_fresh(symbol.symbol, since)]
-        for symbol in asked:
-            self._crew.submit(symbol.symbol, partial(self._fetch, symbol))
-        self._crew.wait([symbol.symbol for symbol in asked], PATIENCE_SECONDS)
-        for outcome in self._crew.outcomes():
-            if outcome.error is None:
-                self.problems.pop(outcome.key, None)
+        """Fetches, in parallel, the quotes that are not fresh or were requested before the given times."""
+        missing = [symbol for symbol, since in wanted.items() if not self._is_fresh(symbol.symbol, since)]
+        for symbol in missing:
+            self._pool.submit(symbol.symbol, partial(self._fetch, symbol))
+        self._pool.wait([symbol.symbol for symbol in missing], PATIENCE_SECONDS)
+        for result in self._pool.results():
+            if result.error is None:
+                self.problems.pop(result.key, None)
             else:
-                self.problems[outcome.key] = outcome.error
+                self.problems[result.key] = result.error
 
     def after(self, symbol: str, time: datetime) -> Price | None:
-        """The newest known price with its age, unless it is of before `time`. Asks nobody."""
+        """The newest known price with its age in seconds, or None if it is of before `time`. Sends no request."""
         quoted = self._known.get(symbol)
         if quoted is None or quoted.price.time < time:
             return None
@@ -55,7 +55,7 @@ class LiveQuotes:
 
     def _fetch(self, symbol: Symbol) -> None:
         asked_at = self.now()
-        self._known[symbol.symbol] = Quoted(self.ask(symbol), asked_at)
+        self._known[symbol.symbol] = Quoted(self.fetch_price(symbol), asked_at)
 
     def _is_fresh(self, symbol: str, since: datetime) -> bool:
         quoted = self._known.get(symbol)

@@ -1,4 +1,4 @@
-"""A few threads for what may take seconds: asking sources over the network, beside the loop of the agents."""
+"""A pool of daemon threads for network requests that may take seconds."""
 
 import queue
 from collections.abc import Callable, Collection, Hashable
@@ -14,58 +14,58 @@ Job = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome(Generic[Key]):
-    """A job that is done; `error` is what it raised."""
+class JobResult(Generic[Key]):
+    """A finished job; `error` is the exception that it raised."""
 
     key: Key
     error: Exception | None
 
 
-class Crew(Generic[Key]):
-    """Works on each key once at a time. Without members, a job is done at once by whoever hands it in.
+class ThreadPool(Generic[Key]):
+    """Runs at most one job per key at a time. With 0 workers, `submit` runs the job in the calling thread.
 
-    The threads are daemons: a request that hangs must not hold up the end of the process. Nothing is lost by that,
-    because what a job writes is written in transactions.
+    Unlike those of concurrent.futures, its threads are daemons: a request that hangs must not delay the end of the
+    process. Nothing is lost by that, because jobs write in transactions.
     """
 
-    def __init__(self, members: int) -> None:
-        self.members = members
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
         self._jobs: queue.SimpleQueue[tuple[Key, Job]] = queue.SimpleQueue()
-        self._at_work: set[Key] = set()
-        self._done: list[Outcome[Key]] = []
+        self._busy: set[Key] = set()
+        self._results: list[JobResult[Key]] = []
         self._changed = Condition()
         self._threads: list[Thread] = []
 
     def submit(self, key: Key, job: Job) -> bool:
-        """False when that key is at work already."""
+        """False when a job of that key is running or queued."""
         with self._changed:
-            if key in self._at_work:
+            if key in self._busy:
                 return False
-            self._at_work.add(key)
-        if not self.members:
-            self._do(key, job)
+            self._busy.add(key)
+        if not self.workers:
+            self._run(key, job)
             return True
-        if len(self._threads) < self.members:
-            thread = Thread(target=self._work, name="crew", daemon=True)
+        if len(self._threads) < self.workers:
+            thread = Thread(target=self._work, name="thread pool", daemon=True)
             self._threads.append(thread)
             thread.start()
         self._jobs.put((key, job))
         return True
 
     def is_busy(self, key: Key) -> bool:
-        return key in self._at_work
+        return key in self._busy
 
-    def outcomes(self) -> list[Outcome[Key]]:
-        """What was done since this was asked last."""
+    def results(self) -> list[JobResult[Key]]:
+        """The jobs that have finished since the last call."""
         with self._changed:
-            done, self._done = self._done, []
-        return done
+            results, self._results = self._results, []
+        return results
 
     def wait(self, keys: Collection[Key], seconds: float) -> bool:
-        """Until none of these keys is at work; False when that takes too long."""
+        """Blocks until no job of these keys is left; False after `seconds`."""
         end = monotonic() + seconds
         with self._changed:
-            while self._at_work.intersection(keys):
+            while self._busy.intersection(keys):
                 if (left := end - monotonic()) <= 0 or not self._changed.wait(left):
                     return False
         return True
@@ -75,19 +75,19 @@ class Crew(Generic[Key]):
             while True:
                 key, job = self._jobs.get()
                 close_old_connections()
-                self._do(key, job)
+                self._run(key, job)
         finally:
             # Connections belong to their thread.
             connection.close()
 
-    def _do(self, key: Key, job: Job) -> None:
+    def _run(self, key: Key, job: Job) -> None:
         error: Exception | None = None
         try:
             job()
         except Exception as raised:
-            # The outermost edge of the thread: whoever asks for the outcomes is told.
+            # The outermost edge of the thread: the error is part of the result.
             error = raised
         with self._changed:
-            self._at_work.discard(key)
-            self._done.append(Outcome(key, error))
+            self._busy.discard(key)
+            self._results.append(JobResult(key, error))
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""What several commands ask for: the account of an e-mail, a symbol, a number of seconds."""
+"""Arguments of several commands: the account of an e-mail, a symbol, a number of seconds."""
 
 from argparse import ArgumentTypeError
 

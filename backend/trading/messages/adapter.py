@@ -1,25 +1,23 @@
 """The only code that claims, publishes and completes messages.
 
-A claim is a conditional UPDATE, and the rows that it returns are believed: that is right on both databases. SKIP LOCKED
-only spares workers on PostgreSQL from waiting for each other. Claim, effects, outgoing messages and `processed_at`
-commit together, so a crash at any line leaves everything or nothing.
+Claim, effects, outgoing messages and `processed_at` commit together, so a crash at any line leaves everything or
+nothing.
 """
 
 import logging
 import uuid
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from time import monotonic
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
+from database.claim import claim_statement
 from market.models import Symbol
-from market.statements import Columns, Inserted, among, fetch, written_together
 from trading.models import Account, AgentType, Message
 
 logger = logging.getLogger(__name__)
@@ -28,8 +26,6 @@ BATCH = 500
 MOST_ATTEMPTS = 5
 DEFER_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
-# What an instrument is traded in hardly ever changes; a change is seen this much later.
-SYMBOLS_KEPT_SECONDS = 1.0
 
 # The database's trouble and not the message's: nothing has happened, and the next sweep tries again.
 OUTAGES = (OperationalError, InterfaceError)
@@ -43,30 +39,6 @@ class Handled:
     deferred: list[Message] = field(default_factory=list)
 
 
-MESSAGE = Columns(Message)
-SYMBOL = Columns(Symbol)
-PUBLISH = Inserted(Message, "ON CONFLICT DO NOTHING")
-
-# The candidates are a step of their own: inlined, PostgreSQL could look for them, and lock them, more than once. With
-# COALESCE it does not look for each of them in a partial index of what waits: it takes that for empty, and went through
-# all of it each time.
-CLAIM = """
-WITH free AS MATERIALIZED (
-    SELECT id FROM trading_message AS waiting
-    WHERE processed_at IS NULL AND parked_at IS NULL AND {waiting} ORDER BY id LIMIT %s {skip}
-)
-UPDATE trading_message SET processed_at = %s FROM free
-WHERE trading_message.id = free.id AND COALESCE(processed_at, parked_at) IS NULL RETURNING {columns}
-"""
-
-# A candle is decided on only when the candle before it, and all that was decided on it, is done.
-IN_TURN = """NOT EXISTS (
-    SELECT 1 FROM trading_message AS ahead
-    WHERE ahead.processed_at IS NULL AND ahead.parked_at IS NULL
-    AND ahead.symbol_id = waiting.symbol_id AND ahead.interval = waiting.interval
-    AND (ahead.id < waiting.id OR ahead.type = 'TRADE_DECISION')
-)"""
-
 Handler = Callable[[Sequence[Message]], Handled]
 GiveUp = Callable[[Message, Exception], list[Message]]
 """What is to be said about a message that is parked."""
@@ -79,8 +51,6 @@ class DjangoAgentAdapter:
         self.agent = agent
         self.wake = wake
         self.give_up: GiveUp | None = None
-        self._symbols: dict[int, Symbol] = {}
-        self._symbols_read = 0.0
 
     def message(
         self,
@@ -111,29 +81,18 @@ class DjangoAgentAdapter:
         )
 
     def publish(self, messages: Iterable[Message]) -> None:
-        """Writes messages; one whose key stands already is left as it is. Wakes the recipients after the commit."""
+        """Writes messages; one whose key is stored already is left as it is. Wakes the recipients after the commit."""
         messages = list(messages)
-        PUBLISH.insert(messages)
-        self._wake_recipients(messages)
+        Message.objects.bulk_create(messages, ignore_conflicts=True)
+        if (wake := self.wake) is not None:
+            for recipient in sorted({message.recipient for message in messages if message.recipient}):
+                transaction.on_commit(partial(wake, recipient))
 
     def send_message(self, to_agent: str, message_type: str, payload: dict[str, Any], **details: Any) -> Message:
-        """Writes one message, or finds the one that stands under its key already. One statement, so it may stand
-        outside of a transaction.
-        """
-        return self.send(self.message(to_agent, message_type, payload, **details))
-
-    def send(self, message: Message) -> Message:
-        """The same for a message that has been made."""
-        PUBLISH.insert_with_keys([message])
-        return self._sent(message)
-
-    def send_with(self, message: Message, store: Callable[[Inserted[Message], Message], bool]) -> Message | None:
-        """Has a message written in the statement that stores what it tells of. None where nothing was stored."""
-        return self._sent(message) if store(PUBLISH, message) else None
-
-    def _sent(self, message: Message) -> Message:
-        self._wake_recipients([message])
-        return Message.objects.get(key=message.key) if message.pk is None else message
+        """Writes one message, and returns the row that is stored under its key."""
+        message = self.message(to_agent, message_type, payload, **details)
+        self.publish([message])
+        return Message.objects.get(key=message.key)
 
     def work(self, handle: Handler, limit: int = BATCH) -> int:
         """Claims what waits, has it handled and publishes the outcome, in one transaction. How many were claimed.
@@ -142,13 +101,15 @@ class DjangoAgentAdapter:
         """
         claimed: list[Message] = []
         try:
-            with transaction.atomic(), written_together():
+            with transaction.atomic():
                 claimed = self._claim(limit)
                 self._complete(claimed, handle)
             return len(claimed)
         except OUTAGES:
             raise
         except Exception as error:
+            if not claimed:
+                raise
             if len(claimed) == 1:
                 self._failed(claimed[0], error)
             else:
@@ -159,14 +120,14 @@ class DjangoAgentAdapter:
 
     def work_on(self, message: Message, handle: Handler) -> bool:
         """Has one message handled at once if it is its turn, under the rules of `work`. Errors are the caller's."""
-        with transaction.atomic(), written_together():
+        with transaction.atomic():
             claimed = self._claim(1, only=message.pk, in_turn=True)
             self._complete(claimed, handle)
         return bool(claimed)
 
     def _work_alone(self, message: Message, handle: Handler) -> None:
         try:
-            with transaction.atomic(), written_together():
+            with transaction.atomic():
                 self._complete(self._claim(1, only=message.pk), handle)
         except OUTAGES:
             raise
@@ -184,20 +145,15 @@ class DjangoAgentAdapter:
             Message.objects.filter(pk__in=deferred).update(processed_at=None, available_at=later)
 
     def _claim(self, limit: int, only: int | None = None, in_turn: bool = False) -> list[Message]:
-        now = timezone.now()
-        wanted, parameters = ["recipient = %s"], list[Any]([self.agent])
-        if only is None or in_turn:
-            wanted, parameters = [*wanted, "available_at <= %s"], [*parameters, now]
-            wanted += [IN_TURN] if self.agent == AgentType.DECISION_MAKER else []
-        if only is not None:
-            wanted, parameters = [*wanted, "id = %s"], [*parameters, only]
-        sql = CLAIM.format(
-            waiting=" AND ".join(wanted),
-            skip="FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else "",
-            columns=MESSAGE.of("trading_message"),
+        """One that is asked for by its key may be tried before its time, unless it has to be in turn."""
+        is_chosen = only is None or in_turn
+        sql, parameters = claim_statement(
+            self.agent, timezone.now(), limit, only, is_chosen, is_chosen and self.agent == AgentType.DECISION_MAKER
         )
-        claimed = sorted((MESSAGE.row(row) for row in fetch(sql, [*parameters, limit, now])), key=lambda row: row.pk)
-        self._give_symbols(claimed)
+        claimed = sorted(Message.objects.raw(sql, parameters), key=lambda message: message.pk)
+        symbols = Symbol.objects.in_bulk({message.symbol_id for message in claimed}) if claimed else {}
+        for message in claimed:
+            message.symbol = symbols[message.symbol_id]
         return claimed
 
     def _failed(self, message: Message, error: Exception) -> None:
@@ -215,27 +171,6 @@ class DjangoAgentAdapter:
             if changed and parked and self.give_up:
                 self.publish(self.give_up(message, error))
         logger.error("%s: message %s failed (attempt %s)", self.agent, message.pk, attempts, exc_info=error)
-
-    def _wake_recipients(self, messages: Sequence[Message]) -> None:
-        if (wake := self.wake) is not None:
-            for recipient in sorted({message.recipient for message in messages if message.recipient}):
-                transaction.on_commit(partial(wake, recipient))
-
-    def _give_symbols(self, messages: Sequence[Message]) -> None:
-        unknown = {message.symbol_id for message in messages} - self._symbols.keys()
-        if unknown or monotonic() - self._symbols_read > SYMBOLS_KEPT_SECONDS:
-            self._symbols = symbols_of({message.symbol_id for message in messages})
-            self._symbols_read = monotonic()
-        for message in messages:
-            message.symbol = self._symbols[message.symbol_id]
-
-
-def symbols_of(keys: Collection[int]) -> dict[int, Symbol]:
-    if not keys:
-        return {}
-    chosen, parameters = among("id", keys)
-    rows = fetch(f"SELECT {SYMBOL.of('market_symbol')} FROM market_symbol WHERE {chosen}", parameters)  # noqa: S608
-    return {symbol.pk: symbol for symbol in map(SYMBOL.row, rows)}
 
 
 def waiting_markets(agent: str) -> list[tuple[Symbol, str]]:

@@ -5,7 +5,7 @@ A foreign key has no index of its own (`db_index=False`) where another index beg
 
 from trading.models.accounts import RISK_LEVELS, Account, Follow, Mode, TradingSettings
 from trading.models.agents import AgentLog, AgentState
-from trading.models.books import CashEntry, Decision, EquityPoint, Order, Position, Trade
+from trading.models.books import CashEntry, Decision, EquityPoint, Order, Position, SessionRecord, Trade
 from trading.models.messages import AgentType, Message
 from trading.models.requests import IdempotentAnswer, RefreshRequest
 
@@ -25,6 +25,7 @@ __all__ = [
     "Order",
     "Position",
     "RefreshRequest",
+    "SessionRecord",
     "Trade",
     "TradingSettings",
 ]

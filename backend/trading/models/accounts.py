@@ -22,7 +22,10 @@ class Mode(models.TextChoices):
 
 
 class Account(models.Model):
-    """The money of one user in one mode. Every change of it happens under a lock on this row."""
+    """The money of one user in one mode. Every change of it happens under a lock on this row.
+
+    `equity` is the cash and the open positions at their last marks; `sessions` counts the records of what was handled.
+    """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="accounts")
     mode = models.CharField(max_length=5, choices=Mode, default=Mode.PAPER)
@@ -35,6 +38,7 @@ class Account(models.Model):
     day_start_equity = money_column()
     day = models.DateField(null=True)
     entries_today = models.PositiveIntegerField(default=0)
+    sessions = models.PositiveBigIntegerField(default=0)
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -76,6 +80,7 @@ class TradingSettings(models.Model):
     stop_loss = fraction_column("0.05", null=True, blank=True)
     take_profit = fraction_column("0.1", null=True, blank=True)
     trailing_stop = fraction_column("", null=True, blank=True)
+    max_exposure = fraction_column("", null=True, blank=True)
     max_daily_loss = fraction_column("0.05", null=True, blank=True)
     max_drawdown = fraction_column("0.25", null=True, blank=True)
     max_entries_per_day = models.PositiveIntegerField(null=True, blank=True)

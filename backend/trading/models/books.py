@@ -30,7 +30,7 @@ class Decision(models.Model):
     action = models.CharField(max_length=4, choices=[(name, name) for name in ("BUY", "SELL", "HOLD")])
     confidence = models.FloatField()
     risk_score = models.FloatField()
-    quantity = models.FloatField()
+    quantity = quantity_column()
     price = models.FloatField()
     reasoning = models.TextField()
     model_type = models.CharField(max_length=20)
@@ -192,3 +192,21 @@ class EquityPoint(models.Model):
 
     def __str__(self) -> str:
         return f"{self.time:%Y-%m-%d %H:%M} {self.equity}"
+
+
+class SessionRecord(models.Model):
+    """What was handled for an account in one transaction, in order. `number` counts the records of the account.
+
+    Each step is a list: close, decide, open or manual; the symbol; the interval; the close of its candle.
+    """
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, db_index=False, related_name="session_records")
+    number = models.PositiveBigIntegerField()
+    steps = models.JSONField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "number"], name="trading_session_record_is_unique")]
+
+    def __str__(self) -> str:
+        return f"record {self.number}: {len(self.steps)} steps"

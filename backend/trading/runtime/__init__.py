@@ -1,1 +1,1 @@
-"""The loop, Celery tasks, heartbeats and housekeeping."""
+"""Processes: all agents wired together, the loop, Celery's tasks, the stream, and requests of users."""

@@ -1,4 +1,4 @@
-"""Signs of life of whoever keeps the agents at work: the loop, or Celery's beat with a worker; and of the stream."""
+"""Heartbeats of the loop, of Celery's beat with a worker, and of the stream."""
 
 import logging
 from time import monotonic
@@ -15,18 +15,18 @@ OLDEST_SECONDS = 60.0
 logger = logging.getLogger(__name__)
 
 
-def beat(heart: str) -> None:
-    cache.set(heart, timezone.now().timestamp(), REMEMBERED_SECONDS)
+def beat(name: str) -> None:
+    cache.set(name, timezone.now().timestamp(), REMEMBERED_SECONDS)
 
 
-def beat_age(*hearts: str) -> float | None:
-    """Seconds since the last one of any of these; None when there was none for a day. Raises the cache's errors."""
-    known = cache.get_many(hearts).values()
+def beat_age(*names: str) -> float | None:
+    """Seconds since the newest of these; None when there was none for a day. Raises the cache's errors."""
+    known = cache.get_many(names).values()
     return max(timezone.now().timestamp() - max(known), 0.0) if known else None
 
 
-class Heart:
-    """Beats from time to time, however often it is told to. A cache that is away keeps no agent from its work."""
+class Heartbeat:
+    """Beats at most every EVERY_SECONDS. An outage of the cache is logged and not raised."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -39,4 +39,4 @@ class Heart:
         try:
             beat(self.name)
         except (RedisError, OSError) as error:
-            logger.warning("no sign of life could be given: %s", error)
+            logger.warning("the heartbeat could not be stored: %s", error)

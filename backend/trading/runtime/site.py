@@ -1,4 +1,4 @@
-"""The web site inside a process that does something else as well."""
+"""The web site in threads of a process that also runs the agents."""
 
 from collections.abc import Callable
 from threading import Thread
@@ -11,11 +11,11 @@ CLOSE_SECONDS = 3
 
 
 class PortInUse(Exception):
-    """Something else listens there, or the address is not of this machine."""
+    """The port is in use, or the address is not one of this machine."""
 
 
 class Site:
-    """Listens from the moment it is made; answers once it was started."""
+    """Listens once it is constructed; answers once it is started."""
 
     def __init__(self, application: Callable[..., Any], host: str, port: int) -> None:
         try:
@@ -27,7 +27,7 @@ class Site:
         Thread(target=self._server.run, name="web", daemon=True).start()
 
     def close(self) -> None:
-        """No new requests; those at work get a short time to end."""
-        # First the threads that answer: each tells the server when it is done, through a pipe that `close` takes away.
+        """Accepts no new requests; open ones have CLOSE_SECONDS to end."""
+        # The threads first: each signals the server when it is done, through a pipe that `close` removes.
         self._server.task_dispatcher.shutdown(cancel_pending=True, timeout=CLOSE_SECONDS)
         self._server.close()

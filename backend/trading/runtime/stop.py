@@ -1,4 +1,4 @@
-"""How a loop is asked to end."""
+"""The stop signal of a loop."""
 
 import os
 import select
@@ -9,7 +9,7 @@ PATIENCE_SECONDS = 8.0
 
 
 class Stop:
-    """Set by SIGTERM, by SIGINT or by hand; a wait for it can be interrupted at any time.
+    """Set by SIGTERM, by SIGINT or by `set`; any of them ends a wait at once.
 
     A pipe and not a threading.Event: the lock inside an Event may be held by the very code that a signal interrupts.
     """
@@ -27,17 +27,17 @@ class Stop:
             os.write(self._writer, b".")
 
     def wait(self, seconds: float) -> bool:
-        """Whether it was set, at the latest after that time."""
+        """Whether it is set, after at most that time."""
         if not self._set:
             select.select([self._reader], [], [], max(seconds, 0.0))
         return self._set
 
     def on_signals(self) -> None:
-        """Ends the process by force when it has not ended by itself: what was not committed is rolled back."""
-        signal.signal(signal.SIGTERM, self._asked)
-        signal.signal(signal.SIGINT, self._asked)
+        """A process that has not ended after PATIENCE_SECONDS is ended by force; open transactions are rolled back."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
 
-    def _asked(self, *_: object) -> None:
+    def _on_signal(self, *_: object) -> None:
         if not self._set:
             self.set()
             force = Timer(PATIENCE_SECONDS, os._exit, [1])

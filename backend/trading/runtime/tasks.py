@@ -1,6 +1,6 @@
-"""Celery's door to the agents: each task loads by id, calls one service, and may run twice, late or never.
+"""Celery's tasks: each loads by id, calls one service, and may run twice, late or never.
 
-Retry is for the database's outages alone; everything else that fails is kept on its message or its market.
+Only outages of the database are retried; any other failure is stored on its message or its market.
 """
 
 import logging
@@ -19,17 +19,17 @@ from trading.agents import journal
 from trading.agents.decision_maker import DecisionMaker
 from trading.agents.execution_agent import ExecutionAgent
 from trading.agents.market_monitor import MarketMonitor
-from trading.agents.pipeline import Market, Pipeline, watched_markets
-from trading.live.candles import due_gaps, wants_attention
-from trading.live.feeds import make_pipeline
-from trading.live.refresh import looked_at
-from trading.live.replay_clock import due, prepare
-from trading.live.staleness import tell_stale_markets
+from trading.live.markets import due_gaps, needs_work
+from trading.live.refresh import complete_requests
 from trading.messages.adapter import OUTAGES, DjangoAgentAdapter, waiting_markets
 from trading.messages.wake import EXPIRES_SECONDS, wake_worker
 from trading.models import AgentType
+from trading.runtime.failures import MarketFailures
 from trading.runtime.heartbeat import CELERY, beat
-from trading.runtime.housekeeping import tidy
+from trading.runtime.housekeeping import clean_up
+from trading.runtime.pipeline import Pipeline, make_pipeline
+from trading.runtime.replay_clock import due, prepare
+from trading.selectors.markets import Market, is_late, newest_candles, watched_markets
 from trading.training.continuous import learn_everywhere
 from trading.training.trainer import missing_models, train, train_requested, warm_up
 
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 BATCHES = 50
 TRAINING_PAUSE_SECONDS = 60
-LEARNING_KEY, LEARNING_SECONDS = "learning-as-it-goes", 3600
+LEARNING_KEY, LEARNING_SECONDS = "continuous-learning", 3600
 # As long as a task may take at most.
 FOLLOWING_SECONDS = 60
 
@@ -48,6 +48,10 @@ RETRY: dict[str, Any] = {
     "retry_jitter": True,
     "max_retries": 5,
 }
+
+
+class StaleMarket(Exception):
+    """No candle has arrived for a long time."""
 
 
 @cache
@@ -69,22 +73,22 @@ def pipeline_of(mode: str | None = None) -> Pipeline:
 
 @shared_task(**RETRY)
 def watch_markets() -> None:
-    """Sends a task for each market whose turn it is. A market that cannot be followed is told about and left out."""
+    """Sends a task for each market with work to do. A market that fails is shown to its followers and left out."""
     begun, watched = timezone.now(), watched_markets()
-    usable = [market for market in watched if _within_its_edge(market, pipeline().source)]
+    usable = [market for market in watched if _isolated(market, pipeline().source)]
     followed = [market for market in usable if pipeline().is_live(market)]
     gaps = due_gaps(begun) if followed else set()
-    live = [it for it in followed if (it.symbol.pk, it.interval) in gaps or wants_attention(it, begun)]
+    live = [it for it in followed if (it.symbol.pk, it.interval) in gaps or needs_work(it, begun)]
     for market in live:
         follow_market.apply_async((market.symbol.pk, market.interval), expires=EXPIRES_SECONDS)
     for market in followed:
-        # Here too: where a stream tells about it, nobody else may have to.
+        # Here too: where a stream publishes the candles, no task of this market may be sent.
         _waits_for_a_model(market)
     markets = [market for market in usable if market not in followed]
-    markets = [market for market in markets if _within_its_edge(market, lambda it: prepare(it, markets, pipeline()))]
-    turns = due(markets, pipeline())
-    looked_at((market for market in watched if market not in turns and market not in live), begun)
-    for market in turns:
+    markets = [market for market in markets if _isolated(market, lambda it: prepare(it, markets, pipeline()))]
+    ready = due(markets, pipeline())
+    complete_requests((market for market in watched if market not in ready and market not in live), begun)
+    for market in ready:
         if not _waits_for_a_model(market):
             newest = latest_candles(market.symbol, market.interval, 1).index[-1].isoformat()
             observe_market.apply_async((market.symbol.pk, market.interval, newest), expires=EXPIRES_SECONDS)
@@ -92,25 +96,25 @@ def watch_markets() -> None:
 
 @shared_task(**RETRY)
 def observe_market(symbol_id: int, interval: str, newest: str) -> None:
-    """What has closed after the candle of that open time: said twice or late, it says nothing new."""
+    """Publishes the candles after that open time. Idempotent: a second or a late run publishes nothing."""
     market, after = Market(Symbol.objects.get(pk=symbol_id), interval), datetime.fromisoformat(newest)
-    _within_its_edge(market, lambda it: _observe(it, after))
+    _isolated(market, lambda it: _publish(it, after))
 
 
 @shared_task(**RETRY)
 def follow_market(symbol_id: int, interval: str) -> None:
-    """Has asked for what has closed in a live market and tells about it: once, however often this is said."""
+    """Polls a live market and publishes its new candles; no two runs of one market overlap."""
     market = Market(Symbol.objects.get(pk=symbol_id), interval)
     if shared_cache.add(_following(market), True, FOLLOWING_SECONDS):
         try:
-            _within_its_edge(market, _follow)
+            _isolated(market, _follow)
         finally:
             shared_cache.delete(_following(market))
 
 
 @shared_task(**RETRY)
 def decide() -> None:
-    """Everything that waits for the Decision Maker."""
+    """The messages that wait for the Decision Maker."""
     for market in waiting_markets(AgentType.DECISION_MAKER):
         warm_up(Market(*market), pipeline().predictor)
     _work(pipeline().decision_maker.work)
@@ -118,7 +122,7 @@ def decide() -> None:
 
 @shared_task(**RETRY)
 def execute() -> None:
-    """Everything that waits for the Execution Agent; then the next candle of those markets can be decided on."""
+    """The messages that wait for the Execution Agent; then the next candle of those markets can be decided on."""
     if _work(pipeline().execute) and waiting_markets(AgentType.DECISION_MAKER):
         wake_worker(AgentType.DECISION_MAKER)
 
@@ -129,20 +133,20 @@ def train_model(symbol_id: int, interval: str, model_type: str) -> None:
     market = Market(Symbol.objects.get(pk=symbol_id), interval)
     if model_type not in missing_models(market):
         return
-    _within_its_edge(market, pipeline().reach_back)
+    _isolated(market, pipeline().reach_back)
     if train(market, model_type) is None:
         shared_cache.set(_untrainable(market, model_type), True, TRAINING_PAUSE_SECONDS)
 
 
 @shared_task(**RETRY, time_limit=3600, soft_time_limit=3500)
-def train_what_was_asked_for() -> None:
-    """Everything that users asked for over the API."""
+def train_requested_models() -> None:
+    """The trainings that users have requested over the API."""
     while train_requested(pipeline().prepare_training):
         pass
 
 
 @shared_task(**RETRY, time_limit=3600, soft_time_limit=3500)
-def learn_as_it_goes() -> None:
+def train_challengers() -> None:
     """Judges the champions and trains challengers, in one worker at a time."""
     if shared_cache.add(LEARNING_KEY, True, LEARNING_SECONDS):
         try:
@@ -153,22 +157,28 @@ def learn_as_it_goes() -> None:
 
 @shared_task(**RETRY)
 def check_stale() -> None:
-    tell_stale_markets(watched_markets(), timezone.now())
+    """Shows on the Market Monitor of their followers which markets have had no new candle for three intervals."""
+    now = timezone.now()
+    for market, newest in newest_candles(watched_markets()).items():
+        if is_late(market, newest, now):
+            last = newest.close_time if newest.is_live else newest.first_seen
+            error = StaleMarket(f"no new candle since {last:%Y-%m-%d %H:%M} UTC")
+            journal.not_observed(market.symbol, market.interval, error)
 
 
 @shared_task(**RETRY)
 def housekeeping() -> None:
-    tidy()
+    clean_up()
 
 
 @shared_task
 def heartbeat() -> None:
-    """Beat and a worker are alive: `check_celery` and the readiness probe look at the age of this."""
+    """Shows that beat and a worker are alive; `check_celery` and the readiness probe read its age."""
     beat(CELERY)
 
 
 def _work(work: Callable[[], int]) -> int:
-    """Batches until nothing waits. Not for ever: a worker takes other tasks too, and the next sweep goes on."""
+    """Up to BATCHES batches, so that other tasks are not delayed; the next sweep does the rest."""
     done = 0
     for _ in range(BATCHES):
         if not (claimed := work()):
@@ -177,24 +187,24 @@ def _work(work: Callable[[], int]) -> int:
     return done
 
 
-def _observe(market: Market, after: datetime) -> None:
+def _publish(market: Market, after: datetime) -> None:
     begun, source = timezone.now(), pipeline().replay(market)
     fresh = source.closed_after(after)
-    # Where a later candle is stored, it was told about in the same transaction: this task came late or twice.
+    # Where a later candle is stored, it was published in the same transaction: this task came late or twice.
     is_news = latest_candles(market.symbol, market.interval, 1).index[-1].to_pydatetime() == after
     if is_news and not fresh.empty and not _waits_for_a_model(market):
-        pipeline().monitor.tell(market.symbol, market.interval, fresh, source.name)
+        pipeline().monitor.publish(market.symbol, market.interval, fresh, source.name)
     journal.observed(market.symbol, market.interval)
-    looked_at([market], begun)
+    complete_requests([market], begun)
 
 
 def _follow(market: Market) -> None:
     begun = timezone.now()
-    pipeline().look(market)
+    pipeline().poll(market)
     journal.observed(market.symbol, market.interval)
-    looked_at([market], begun)
+    complete_requests([market], begun)
     if not _waits_for_a_model(market):
-        while pipeline().tell(market):
+        while pipeline().publish_next(market):
             pass
 
 
@@ -202,21 +212,13 @@ def _following(market: Market) -> str:
     return f"following:{market.symbol.pk}:{market.interval}"
 
 
-def _within_its_edge(market: Market, act: Callable[[Market], object]) -> bool:
-    """The outermost edge of one market: whatever goes wrong inside is shown, and the other markets go on."""
-    try:
-        act(market)
-    except OUTAGES:
-        raise
-    except Exception as error:
-        logger.warning("%s %s cannot be followed: %s", market.symbol, market.interval, error)
-        journal.not_observed(market.symbol, market.interval, error)
-        return False
-    return True
+def _isolated(market: Market, act: Callable[[Market], object]) -> bool:
+    # Without a memory of earlier failures: another process may have seen the market recover.
+    return MarketFailures(logger.warning).isolate(market, act)
 
 
 def _waits_for_a_model(market: Market) -> bool:
-    """Has it trained, too. A model that cannot be trained holds its market up only until that is known."""
+    """Sends the training of missing models. One that cannot be trained delays its market only until that is known."""
     names = [name for name in missing_models(market) if not shared_cache.get(_untrainable(market, name))]
     for name in names:
         if shared_cache.add(f"training:{market.symbol.pk}:{market.interval}:{name}", True, TRAINING_PAUSE_SECONDS):

@@ -7,9 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from market.source_states import source_states
-from trading.live.staleness import is_late, newest_candles
-from trading.live.watched import Market
+from market.sources.health import source_states
 from trading.models import (
     Account,
     AgentLog,
@@ -22,6 +20,7 @@ from trading.models import (
     TradingSettings,
 )
 from trading.selectors.decisions import decisions_of
+from trading.selectors.markets import Market, is_late, newest_candles
 from trading.selectors.symbols import followed_symbols
 
 LOG_LINES = RECENT = 10

@@ -1,1 +1,1 @@
-"""When models are trained for the agents."""
+"""Training of the models that the agents use."""

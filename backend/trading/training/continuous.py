@@ -1,7 +1,7 @@
-"""Learning as it goes: after every ten decisions a challenger is trained, and who decides is judged by what was said.
+"""Continuous learning: a challenger is trained after every ten decisions, and the champion is reviewed.
 
-Nothing is counted in memory. How many decisions there have been since the newest model was trained is asked of the
-stored rows, so that a restart neither forgets nor repeats.
+The number of decisions since the newest model was trained is read from the stored rows, so that a restart neither
+forgets nor repeats any.
 """
 
 import logging
@@ -17,7 +17,7 @@ from engine.candles import interval_length
 from engine.rules import MODEL_TYPE
 from engine.snapshot import Snapshot
 from learning.choice import ModelChoice
-from learning.continuous import Change, review, succeed
+from learning.continuous import review, succeed
 from learning.making import Made, make_model
 from learning.models import ModelVersion
 from learning.outcomes import Outcome
@@ -27,9 +27,9 @@ from learning.services import train_version
 from learning.serving import Predictor
 from learning.training import TrainingError
 from trading.agents import journal
-from trading.agents.pipeline import Market, watched_markets
 from trading.messages.adapter import OUTAGES
 from trading.models import Decision, Message, Trade
+from trading.selectors.markets import Market, watched_markets
 from trading.training.trainer import recipe_for, wanted_models
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ MakeFrom = Callable[[Recipe, pd.DataFrame, bool, Sequence[Outcome]], Made]
 
 
 def learn_everywhere(make: MakeFrom = make_model, predictor: Predictor | None = None) -> None:
-    """One turn for each model of each watched market. What goes wrong in one is told there, and the others go on."""
+    """Each model of each watched market once. A failure is logged for its followers, and the others go on."""
     for market in watched_markets():
         for name in wanted_models(market):
             try:
@@ -49,24 +49,27 @@ def learn_everywhere(make: MakeFrom = make_model, predictor: Predictor | None = 
             except OUTAGES:
                 raise
             except (TrainingError, RecipeError) as error:
-                logger.warning("%s at %s: %s does not learn: %s", market.symbol, market.interval, name, error)
+                logger.warning("%s at %s: %s cannot learn: %s", market.symbol, market.interval, name, error)
                 journal.not_learning(market.symbol, market.interval, name, error)
             except Exception as error:
                 # The outermost edge of one model.
-                logger.exception("%s at %s: %s does not learn", market.symbol, market.interval, name)
+                logger.exception("%s at %s: %s cannot learn", market.symbol, market.interval, name)
                 journal.not_learning(market.symbol, market.interval, name, error)
 
 
 def learn(
     market: Market, name: str, make: MakeFrom = make_model, predictor: Predictor | None = None
 ) -> ModelVersion | None:
-    """Judges the champion, and trains a challenger if it is time: that one, or None. Raises TrainingError."""
+    """Reviews the champion, and trains and returns a challenger if one is due. Raises TrainingError."""
     newest = newest_version(market.symbol, market.interval, name)
     if newest is None:
         # The first model is trained before the first decision (`trading.training.trainer`).
         return None
     if change := review(market.symbol, market.interval, name):
-        _tell(market, change, predictor)
+        logger.info("%s", change.text)
+        journal.champion_changed(market.symbol, market.interval, change)
+        if predictor is not None and change.promotion.version is not None:
+            predictor.warm(change.promotion.version)
     if decisions_since(market, name, newest.last_time, DECISIONS_BETWEEN) < DECISIONS_BETWEEN:
         return None
     outcomes = completed_pairs(market)
@@ -83,10 +86,9 @@ def learn(
 
 
 def decisions_since(market: Market, name: str, trained_until: datetime, most: int) -> int:
-    """How many candles after that moment were decided on by models of this algorithm, or for want of one.
+    """The number of candles after that time decided on by this algorithm, or by rules in its place, up to `most`.
 
-    Counted up to `most`. A candle counts once, for however many accounts it was decided on; and while nobody decides,
-    because the champion was rolled back, every candle counts.
+    A candle counts once for all accounts. While there is no champion, because it was rolled back, every candle counts.
     """
     deciding = [ModelChoice.named(name).algorithm, MODEL_TYPE]
     decided = Decision.objects.filter(snapshot=OuterRef("pk"), model_type__in=deciding)
@@ -101,7 +103,7 @@ def decisions_since(market: Market, name: str, trained_until: datetime, most: in
 
 @dataclass
 class _Pair:
-    """A position on its way: when it was decided on, and what its sales have earned so far of what they had cost."""
+    """A position: when it was decided on, and profit and cost of what has been sold of it."""
 
     decided_at: datetime
     pnl: Decimal = Decimal(0)
@@ -109,18 +111,18 @@ class _Pair:
 
 
 def completed_pairs(market: Market) -> list[Outcome]:
-    """What came of the positions of all accounts that were decided on in a market, by the candle of the decision.
+    """The profits of the positions of all accounts in a market, by the candle of the decision.
 
-    A position that was opened by hand says nothing about a candle, and one of which nothing is sold nothing yet.
+    Without positions that were opened by hand, and those of which nothing is sold.
     """
     trades = Trade.objects.filter(symbol=market.symbol).order_by("account", "timestamp", "pk")
-    told = trades.values_list(
+    rows = trades.values_list(
         "account", "action", "order__decision__interval", "order__decision__close_time", "pnl", "cost"
     )
     outcomes: list[Outcome] = []
     open_pairs: dict[int, _Pair] = {}
     length: timedelta = interval_length(market.interval)
-    for account, action, interval, closed, pnl, cost in told.iterator():
+    for account, action, interval, closed, pnl, cost in rows.iterator():
         if action == "BUY":
             _complete(open_pairs.pop(account, None), length, outcomes)
             if interval == market.interval:
@@ -136,10 +138,3 @@ def completed_pairs(market: Market) -> list[Outcome]:
 def _complete(pair: _Pair | None, length: timedelta, outcomes: list[Outcome]) -> None:
     if pair is not None and pair.cost:
         outcomes.append(Outcome(pair.decided_at - length, float(pair.pnl / pair.cost)))
-
-
-def _tell(market: Market, change: Change, predictor: Predictor | None) -> None:
-    logger.info("%s", change.text)
-    journal.champion_changed(market.symbol, market.interval, change)
-    if predictor is not None and change.promotion.version is not None:
-        predictor.warm(change.promotion.version)

@@ -1,6 +1,4 @@
-"""Training for the agents: the first model of each market, which has to be there before the first candle is decided on,
-and what users ask for.
-"""
+"""Training for the agents: the first models of each market, which its first decision needs, and requests of users."""
 
 import logging
 from collections.abc import Callable
@@ -24,22 +22,22 @@ from learning.serving import Predictor
 from learning.training import TrainingError
 from market.errors import MarketError
 from trading.agents import journal
-from trading.agents.pipeline import Market
 from trading.messages.adapter import OUTAGES
 from trading.models import TradingSettings
+from trading.selectors.markets import Market
 
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 60.0
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 LEARN_SECONDS = 10.0
 
 Prepare = Callable[[Market], None]
-Wanted = tuple[Market, str]
+MarketModel = tuple[Market, str]
 
 
 def wanted_models(market: Market) -> list[str]:
-    """The names of the models that running accounts want for a market."""
+    """The names of the models that running accounts use in a market."""
     accounts = TradingSettings.objects.filter(
         status=TradingSettings.Status.RUNNING,
         interval=market.interval,
@@ -50,7 +48,7 @@ def wanted_models(market: Market) -> list[str]:
 
 
 def missing_models(market: Market) -> list[str]:
-    """Those among the wanted that were never trained, or not on features as they are computed today."""
+    """The wanted models that were never trained, or not on features as they are computed today."""
     return [name for name in wanted_models(market) if is_missing(market.symbol, market.interval, name)]
 
 
@@ -62,7 +60,7 @@ def warm_up(market: Market, predictor: Predictor) -> None:
 
 
 def train(market: Market, model_type: str, make: Make = make_model) -> ModelVersion | None:
-    """Trains on the stored history and tells the followers. None, and they are told why, when it cannot be done."""
+    """Trains on the stored history and logs it for the followers; None, with the reason logged, when it fails."""
     try:
         version = train_version(market.symbol, market.interval, recipe_for(model_type), make=make)
     except (TrainingError, RecipeError) as error:
@@ -74,9 +72,9 @@ def train(market: Market, model_type: str, make: Make = make_model) -> ModelVers
 
 
 def train_requested(prepare: Prepare, make: Make = make_model) -> bool:
-    """Works off the oldest training that somebody asked for; False if none waits. `prepare` has its candles stored.
+    """Runs the oldest training that was requested; False if none waits. `prepare` stores its candles.
 
-    What comes of it is kept on the request, whatever it is: nobody else would tell who asked.
+    The result or the error is stored on the request. Raises OUTAGES and unexpected errors.
     """
     if (task := begin_training()) is None:
         return False
@@ -107,24 +105,24 @@ def recipe_for(name: str) -> Recipe:
 
 @dataclass
 class Trainer:
-    """Trains and loads models in one thread beside the loop, so that the other markets go on meanwhile.
+    """Trains and loads models in one thread, so that the loop goes on with other markets.
 
-    The thread only waits for the process that trains (`learning.apart`), so that no decision waits for either. It is a
-    daemon: a stop must not wait for it. Nothing is lost by that, because a version is written in one transaction.
+    The thread waits for the process that trains (`learning.apart`). It is a daemon: a stop must not wait for it, and
+    loses nothing, because a version is written in one transaction.
     """
 
     predictor: Predictor
     prepare: Prepare = lambda market: None
     make: Make = make_model_apart
-    tried: dict[Wanted, float] = field(default_factory=dict)
+    tried: dict[MarketModel, float] = field(default_factory=dict)
     thread: Thread | None = None
-    looked: float = -LOOK_SECONDS
-    # What has to be learned as it goes (`trading.training.continuous`), a while after the last time.
+    polled: float = -POLL_SECONDS
+    # Continuous learning (`trading.training.continuous`), every LEARN_SECONDS.
     learn: Callable[[], None] | None = None
     learned: float = field(default_factory=monotonic)
 
     def ready(self, market: Market) -> bool:
-        """Whether the market may be played: each of its models is warm, or was tried in vain a short while ago."""
+        """Whether the market may go on: each of its models is loaded, or failed less than RETRY_SECONDS ago."""
         if self.busy and self.thread is not None and self.thread.name == _name(market):
             return False
         cold = [name for name in wanted_models(market) if self._is_to_be_loaded(market, name)]
@@ -134,12 +132,12 @@ class Trainer:
         return not cold
 
     def work(self) -> None:
-        """Begins what users have asked for, or what is to be learned, if nothing else is being trained."""
-        if self.busy or monotonic() - self.looked < LOOK_SECONDS:
+        """Starts a requested training, or continuous learning, if nothing else is being trained."""
+        if self.busy or monotonic() - self.polled < POLL_SECONDS:
             return
-        self.looked = monotonic()
+        self.polled = monotonic()
         if waiting_trainings().exists():
-            self._start("training on request", self._train_requested)
+            self._start("training on request", lambda: train_requested(self.prepare, self.make))
         elif self.learn is not None and monotonic() - self.learned >= LEARN_SECONDS:
             self.learned = monotonic()
             self._start("continuous learning", self.learn)
@@ -154,8 +152,8 @@ class Trainer:
             return False
         return monotonic() - self.tried.get((market, model_type), -RETRY_SECONDS) >= RETRY_SECONDS
 
-    def _start(self, name: str, work: Callable[[], None]) -> None:
-        self.thread = Thread(target=self._within_its_edge, args=(name, work), name=name, daemon=True)
+    def _start(self, name: str, work: Callable[[], object]) -> None:
+        self.thread = Thread(target=self._run, args=(name, work), name=name, daemon=True)
         self.thread.start()
 
     def _load(self, market: Market, model_type: str) -> None:
@@ -169,14 +167,11 @@ class Trainer:
             self.tried.pop((market, model_type), None)
             raise
         except Exception as error:
-            # Without this line the market would wait and nobody would know why.
+            # Shown to the followers: their market waits for the model.
             journal.not_trained(market.symbol, market.interval, model_type, error)
             raise
 
-    def _train_requested(self) -> None:
-        train_requested(self.prepare, self.make)
-
-    def _within_its_edge(self, name: str, work: Callable[[], None]) -> None:
+    def _run(self, name: str, work: Callable[[], object]) -> None:
         """The outermost edge of the thread."""
         try:
             work()

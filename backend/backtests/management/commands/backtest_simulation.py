@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn, TextIO
 
 from django.conf import settings
+from django.core.checks import Tags
 from django.core.management import BaseCommand, CommandError
 from django.core.management.base import CommandParser
 
@@ -21,7 +22,7 @@ from backtests.models import BacktestRun
 from backtests.options import Options, OptionsError, parse, parse_speed
 from backtests.pacing import lines
 from backtests.progress import progress_bar
-from backtests.report_file import ReportError, check_path, write_atomically
+from backtests.report_file import ReportError, check_path, write_page
 from backtests.wording import notes
 from config.embedded import prepare_embedded_database
 from engine.candles import CandleError
@@ -69,8 +70,7 @@ class OneLineParser(CommandParser):
 
 class Command(BaseCommand):
     help = "Play past candles through a strategy, out of sample and after costs, and print how it did."
-    # They import every view of the site, which takes longer than a million candles.
-    requires_system_checks: ClassVar[list[str]] = []
+    requires_system_checks: ClassVar[list[str]] = [Tags.security]  # the others import every view
 
     def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(*args, **kwargs)
@@ -156,7 +156,7 @@ def write_report(row: BacktestRun, document: Document, page: Path) -> None:
     from backtests.report import render
 
     try:
-        write_atomically(page, render(document, notes(document.result)))
+        write_page(page, render(document, notes(document.result)))
     except ReportError as error:
         services.fail(row, str(error))
         raise

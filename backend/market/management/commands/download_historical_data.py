@@ -1,4 +1,4 @@
-"""`download_historical_data`: a history of candles into a CSV file that back-tests and training read."""
+"""`download_historical_data`: downloads a history of candles into a CSV file for back-tests and training."""
 
 import re
 import sys
@@ -14,9 +14,9 @@ from django.core.management.base import CommandParser
 
 from config.embedded import prepare_embedded_database
 from engine.candles import CandleError
-from market.download import Download, Downloaded, utc_now
+from market.calendar.gaps import gaps_line
 from market.errors import MarketError, NoSource, SourceError
-from market.gaps import gaps_line
+from market.ingestion.download import Download, Downloaded, utc_now
 from market.sources.base import Source
 from market.symbols import parse_symbol
 
@@ -25,7 +25,7 @@ UNITS = {"d": "days", "w": "weeks", "mo": "months", "y": "years"}
 
 
 class Command(BaseCommand):
-    help = "Download candles into OUTPUT_DIR/SYMBOL_INTERVAL.csv; run it again to go on, or to bring it up to date."
+    help = "Download candles into OUTPUT_DIR/SYMBOL_INTERVAL.csv; run it again to resume, or to bring it up to date."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--symbol", default=settings.DEFAULT_SYMBOL, help="default %(default)s")
@@ -45,9 +45,9 @@ class Command(BaseCommand):
         except (MarketError, CandleError) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
-            self.stderr.write("\ninterrupted; what has arrived is kept, and the same command goes on from there")
+            self.stderr.write("\ninterrupted; what has arrived is kept, and the same command resumes from there")
             sys.exit(INTERRUPTED)
-        self.tell(done, symbol, given["interval"])
+        self.print_result(done, symbol, given["interval"])
 
     def download(self, symbol: str, given: dict[str, Any], now: datetime, sources: list[Source]) -> Downloaded:
         failures: list[SourceError] = []
@@ -62,14 +62,14 @@ class Command(BaseCommand):
             try:
                 return Download(source, symbol, given["interval"], start, now, given["output_dir"]).run(self.progress)
             except SourceError as error:
-                self.stderr.write(f"{error}; what has arrived is kept, and the same command goes on from there")
+                self.stderr.write(f"{error}; what has arrived is kept, and the same command resumes from there")
                 failures.append(error)
         raise NoSource(f"{symbol} {given['interval']}", failures)
 
     def progress(self, done: int, total: int) -> None:
-        self.stderr.write(f"{done:,} of {total:,} candles asked for ({100 * done // max(total, 1)} %)")
+        self.stderr.write(f"{done:,} of {total:,} candles requested ({100 * done // max(total, 1)} %)")
 
-    def tell(self, done: Downloaded, symbol: str, interval: str) -> None:
+    def print_result(self, done: Downloaded, symbol: str, interval: str) -> None:
         first, last = done.candles.index[0], done.candles.index[-1]
         self.stdout.write(
             f"{done.path}: {len(done.candles):,} candles, {done.new:,} of them new, "

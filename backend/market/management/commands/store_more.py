@@ -1,4 +1,4 @@
-"""`store_more`: further intervals of a symbol, and the depth of its order book, stored beside what is traded."""
+"""`store_more`: more intervals of a symbol, and its order book, stored beside the traded interval."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from django.core.management.base import CommandParser
 
 from config.embedded import prepare_embedded_database
 from market.errors import SymbolError
-from market.extras import store_more
+from market.ingestion.extras import store_more
 from market.services import add_symbol
 
 
 class Command(BaseCommand):
-    help = "Store further intervals of a symbol, and the first levels of its order book; nothing of it is traded on."
+    help = "Store more intervals of a symbol, and the first levels of its order book; they are not traded on."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--symbol", required=True)

@@ -1,4 +1,4 @@
-"""A server on loopback that speaks Bybit's public WebSocket v5, and can be told to fail.
+"""A server on loopback that speaks Bybit's public WebSocket v5, and can be made to fail.
 
 Its frames have the shape of recorded ones. It checks what Bybit checks: the operation, the number of topics in one
 request, and whether it knows a topic.
@@ -19,7 +19,7 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
 from engine.candles import interval_length
-from market.stream import INTERVALS, MOST_TOPICS_AT_ONCE
+from market.sources.bybit_stream import INTERVALS, MOST_TOPICS_AT_ONCE
 
 Frame = dict[str, Any]
 QUIET = logging.Logger("quiet", logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""The truth that the servers serve: every candle of a market, and what its last one looks like while it forms."""
+"""The truth that the servers serve: every candle of a market, and its last one while it forms."""
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ class Bar:
     volume: str
 
     def halfway(self) -> "Bar":
-        """As it looks while it forms: nobody may take it for the candle that it becomes."""
+        """The forming candle, which must not be taken for the closed one."""
         low, high = sorted((float(self.open), (float(self.open) + float(self.high)) / 2))
         return replace(self, high=f"{high:.2f}", low=f"{low:.2f}", close=f"{high:.2f}", volume="0.125")
 

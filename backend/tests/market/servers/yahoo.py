@@ -4,7 +4,7 @@ It has no documentation. The bodies have the form of recorded ones; the refusals
 356, 636 and 1389.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -26,7 +26,6 @@ class Listing:
     zone: str = "UTC"
     opens: time = time(0)
     currency: str = "USD"
-    events: dict[str, Any] = field(default_factory=dict)
 
     def stamp(self, bar: Bar, interval: str) -> int:
         if interval != "1d":
@@ -100,11 +99,6 @@ class YahooServer(Server):
             return result | {"indicators": {"quote": [{}]}}
         columns = {name: [_number(getattr(bar, name)) for bar in bars] for name in ("open", "high", "low", "close")}
         quote = {**columns, "volume": [_volume(bar.volume) for bar in bars]}
-        if listing.events:
-            result["events"] = {
-                kind: {stamp: event for stamp, event in events.items() if first <= int(stamp) < last}
-                for kind, events in listing.events.items()
-            }
         adjusted = {"adjclose": [price and price * 0.97 for price in columns["close"]]}
         return result | {"timestamp": stamps, "indicators": {"quote": [quote], "adjclose": [adjusted]}}
 

@@ -34,11 +34,11 @@ class Book:
         self.client = api_client(self.account.user)
         self.pipeline = pipeline(PlayedSource(candles, HISTORY), told(candles.index[HISTORY:], answers))
         self.pipeline.prepare(market())
-        monkeypatch.setattr("trading.agents.on_demand.agents", lambda: self.pipeline)
+        monkeypatch.setattr("trading.runtime.on_demand.agents", lambda: self.pipeline)
 
     def play(self, candles: int = 1) -> None:
         for _ in range(candles):
-            assert self.pipeline.turn(market())
+            assert self.pipeline.process_next(market())
 
     def order(self, action: str, quantity: object, key: str = "", symbol: str = "BTCUSDT"):
         headers = {"Idempotency-Key": key} if key else {}

@@ -13,9 +13,10 @@ from market.models import Symbol
 from market.services import add_symbol
 from tests.markets import made_candles, random_walk
 from tests.trading.markets import PlayedSource, ToldPredictor, pipeline, told
-from trading.agents import on_demand
-from trading.agents.pipeline import Market, Pipeline
 from trading.models import Account
+from trading.runtime import on_demand
+from trading.runtime.pipeline import Pipeline
+from trading.selectors.markets import Market
 
 API = "/api/trading/"
 PLAYED = 60
@@ -44,7 +45,7 @@ class Played:
 
     def turn(self, times: int = 1) -> None:
         for _ in range(times):
-            assert self.pipeline.turn(self.market)
+            assert self.pipeline.process_next(self.market)
 
     def says(self, probabilities: list[float]) -> None:
         for time in self.predictor.answers:

@@ -4,11 +4,12 @@ from market.errors import MarketError
 from market.sources.replay import ReplaySource
 from tests.api import api_client, make_user, problem
 from tests.trading.api.markets import API, BUY, HOLD, NONSENSE, account_of, body, results
-from trading.agents import on_demand
-from trading.agents.pipeline import Pipeline, watched_markets
 from trading.books.accounts import start_agents
 from trading.books.audit import differences
 from trading.models import Account, AgentLog, AgentState, Decision, Follow, Message, Trade
+from trading.runtime import on_demand
+from trading.runtime.pipeline import Pipeline
+from trading.selectors.markets import watched_markets
 
 AGENTS = API + "agents/"
 STATE = {"id", "agent_type", "status", "last_activity", "error_message", "metadata", "updated_at"}

@@ -11,11 +11,11 @@ from market.models import Candle, Symbol
 from tests.api import problem
 from tests.trading.api.markets import API, BUY, HOLD, NONSENSE, SELL, account_of, body
 from tests.trading.api.test_agents import books_add_up
-from trading.agents.pipeline import watched_markets
 from trading.books.accounts import start_agents
 from trading.books.session import limits_of, policy_of
-from trading.live.replay_clock import due
 from trading.models import CashEntry, Decision, EquityPoint, Follow, Position, TradingSettings
+from trading.runtime.replay_clock import due
+from trading.selectors.markets import watched_markets
 from trading.training.trainer import missing_models, recipe_for, wanted_models
 
 SETTINGS = API + "settings/"

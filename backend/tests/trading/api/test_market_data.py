@@ -13,10 +13,11 @@ from market.sources.replay import ReplaySource
 from tests.api import api_client, problem
 from tests.markets import made_candles, random_candles
 from tests.trading.api.markets import API, NONSENSE, account_of, body, results
-from trading.agents.pipeline import Market, Pipeline, watched_markets
-from trading.live.refresh import looked_at
+from trading.live.refresh import complete_requests
 from trading.models import Follow, RefreshRequest
 from trading.runtime.loop import Runner
+from trading.runtime.pipeline import Pipeline
+from trading.selectors.markets import Market, watched_markets
 
 DATA = API + "market-data/"
 KEYS = {
@@ -175,7 +176,7 @@ def test_a_refresh_is_asked_for_and_done_by_the_loop(client, user, played):
     assert body(client.get(task))["status"] == "pending"
     assert watched_markets() == [played.market]
     assert not Candle.objects.exists()
-    Runner(0.0, played.pipeline).round()
+    Runner(0.0, played.pipeline).cycle()
     assert body(client.get(task))["status"] == "done"
     assert body(client.get(task))["finished_at"]
     assert Candle.objects.exists()
@@ -184,7 +185,7 @@ def test_a_refresh_is_asked_for_and_done_by_the_loop(client, user, played):
 
 def test_a_refresh_of_a_market_without_source_is_done_too(client, played):
     body(client.post(DATA + "refresh/"), 202)
-    Runner(0.0, Pipeline(sources=ReplaySource.of_file)).round()
+    Runner(0.0, Pipeline(sources=ReplaySource.of_file)).cycle()
     assert not RefreshRequest.objects.filter(looked_at=None).exists()
 
 
@@ -201,7 +202,7 @@ def test_a_request_during_a_look_waits_for_the_next(user):
     request = RefreshRequest.objects.create(
         task_id="00000000-0000-0000-0000-000000000001", account=account_of(user), symbol=symbol, interval="1h"
     )
-    looked_at([Market(symbol, "1h")], since=request.requested_at - timedelta(seconds=1))
+    complete_requests([Market(symbol, "1h")], since=request.requested_at - timedelta(seconds=1))
     assert RefreshRequest.objects.filter(looked_at=None).count() == 1
 
 

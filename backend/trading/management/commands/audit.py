@@ -1,4 +1,4 @@
-"""`audit`: do the books of all accounts add up?"""
+"""`audit`: checks that the books of all accounts add up."""
 
 from typing import Any
 

@@ -1,9 +1,10 @@
-"""`check_celery`: is there a broker, a worker for every queue, and a beat?"""
+"""`check_celery`: checks the broker, the workers of every queue, and beat."""
 
 from typing import Any
 
 from celery import current_app
 from django.conf import settings
+from django.core.checks import Tags
 from django.core.management import BaseCommand, CommandError
 from django.core.management.base import CommandParser
 from kombu.exceptions import OperationalError
@@ -17,9 +18,10 @@ WAIT_SECONDS = 2.0
 
 class Command(BaseCommand):
     help = "Check the broker, the workers of each queue and the age of the last beat; fails when one is missing."
+    requires_system_checks = [Tags.security]  # the others import every view
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--beat", action="store_true", help="look at the beat alone")
+        parser.add_argument("--beat", action="store_true", help="check the beat only")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.REDIS_URL:
@@ -37,7 +39,7 @@ class Command(BaseCommand):
         missing = []
         for queue in QUEUES:
             workers = sorted(name for name, queues in answers.items() if queue in {row["name"] for row in queues})
-            self.stdout.write(f"{queue:10} {', '.join(workers) or 'nobody'}")
+            self.stdout.write(f"{queue:10} {', '.join(workers) or 'no worker'}")
             missing += [] if workers else [f"no worker listens to the queue {queue}"]
         return missing
 

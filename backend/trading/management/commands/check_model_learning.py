@@ -1,4 +1,4 @@
-"""`check_model_learning`: which models decide, how many decisions each has made, and what has changed and why."""
+"""`check_model_learning`: the models of every market, their numbers of decisions, and changes of champion."""
 
 from typing import Any
 
@@ -26,17 +26,17 @@ class Command(BaseCommand):
         if not found:
             self.stdout.write("No model has been trained yet: ./photon up does, and so does ./photon train_model.")
         for learning in found:
-            for line in told(learning):
+            for line in described(learning):
                 self.stdout.write(line)
 
 
-def told(learning: Learning) -> list[str]:
+def described(learning: Learning) -> list[str]:
     lines = [f"{learning.symbol} {learning.interval} {learning.name}"]
     if (champion := learning.champion) is None:
-        lines.append("  champion    none: nobody decides until a challenger has earned it")
+        lines.append("  champion    none: no model decides until a challenger is promoted")
     else:
-        lines.append(f"  champion    {_told(champion, learning)}")
-    lines += [f"  challenger  {_told(version, learning)}" for version in learning.challengers]
+        lines.append(f"  champion    {_version(champion, learning)}")
+    lines += [f"  challenger  {_version(version, learning)}" for version in learning.challengers]
     retired = len(learning.versions) - len(learning.challengers) - (champion is not None)
     if retired:
         lines.append(f"  retired     {retired}")
@@ -46,14 +46,14 @@ def told(learning: Learning) -> list[str]:
     return lines
 
 
-def _told(version: ModelVersion, learning: Learning) -> str:
+def _version(version: ModelVersion, learning: Learning) -> str:
     decisions = learning.decisions[version.content_hash]
     until = f"learned {version.rows} candles until {version.last_time:%Y-%m-%d %H:%M}"
-    return f"{_short(version)}  {until}, {decisions} decisions{_worth(version)}"
+    return f"{_short(version)}  {until}, {decisions} decisions{_loss(version)}"
 
 
-def _worth(version: ModelVersion) -> str:
-    """Its log loss out of sample beside the best that could be had for nothing."""
+def _loss(version: ModelVersion) -> str:
+    """Its log loss out of sample beside that of the best baseline."""
     if not version.scores:
         return ""
     losses = {name: scores["log_loss"] for name, scores in version.scores["baselines"].items()}
@@ -63,4 +63,4 @@ def _worth(version: ModelVersion) -> str:
 
 
 def _short(version: ModelVersion | None) -> str:
-    return "nobody" if version is None else version.content_hash[:8]
+    return "none" if version is None else version.content_hash[:8]

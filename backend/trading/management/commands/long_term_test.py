@@ -8,13 +8,13 @@ from django.core.management.base import CommandParser
 
 from config.embedded import prepare_embedded_database
 from market.errors import MarketError
-from trading.agents.cycle import prepared, run_cycle, trading
-from trading.agents.pipeline import Market, Pipeline
 from trading.books.audit import differences
-from trading.live.feeds import make_pipeline
 from trading.management.accounts import account_of, seconds, symbol_of
 from trading.models import Account
+from trading.runtime.pipeline import Pipeline, make_pipeline
+from trading.runtime.single_candles import prepared_market, process_candle, trading
 from trading.runtime.stop import Stop
+from trading.selectors.markets import Market
 
 
 class Command(BaseCommand):
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         pipeline, stop = make_pipeline(), Stop()
         stop.on_signals()
         try:
-            market = prepared(account, symbol, pipeline)
+            market = prepared_market(account, symbol, pipeline)
         except MarketError as error:
             raise CommandError(str(error)) from error
         with trading(account, symbol):
@@ -47,13 +47,13 @@ class Command(BaseCommand):
     def _play(self, account: Account, market: Market, pipeline: Pipeline, stop: Stop, options: dict[str, Any]) -> None:
         begun, candles, slowest = monotonic(), 0, 0.0
         while monotonic() - begun < options["duration"] and not stop.is_set():
-            turn = monotonic()
-            if run_cycle(account, market, pipeline, options["execute"]) is None:
+            cycle_begun = monotonic()
+            if process_candle(account, market, pipeline, options["execute"]) is None:
                 self.stdout.write("No candle is left.")
                 break
-            candles, slowest = candles + 1, max(slowest, monotonic() - turn)
+            candles, slowest = candles + 1, max(slowest, monotonic() - cycle_begun)
             left = begun + options["duration"] - monotonic()
-            stop.wait(min(max(turn + options["interval"] - monotonic(), 0.0), max(left, 0.0)))
+            stop.wait(min(max(cycle_begun + options["interval"] - monotonic(), 0.0), max(left, 0.0)))
         self.stdout.write(f"{candles} candles in {monotonic() - begun:.0f} s, the slowest in {slowest * 1000:.0f} ms.")
 
     def _audit(self, account: Account) -> None:

@@ -1,8 +1,9 @@
-"""`monitor_agents`: what the agents of all users, or of one, are doing."""
+"""`monitor_agents`: the states of the agents of all users, or of one."""
 
 import time
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management import BaseCommand
 from django.core.management.base import CommandParser
 from django.db.models import F
@@ -19,6 +20,7 @@ COLUMNS = ("User", "Agent", "Status", "Last worked", "Problem")
 
 class Command(BaseCommand):
     help = "Show the agents; --watch keeps the table fresh until Ctrl+C."
+    requires_system_checks = [Tags.security]  # the others import every view
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--email", help="the agents of this user only")

@@ -1,4 +1,4 @@
-"""`restart_series`: the stored candles of a market fetched anew, after a split has put them on another scale."""
+"""`restart_series`: fetches the stored candles of a market again, after a split has changed their scale."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from django.utils import timezone
 from config.embedded import prepare_embedded_database
 from engine.candles import CandleError
 from market.errors import MarketError
+from market.ingestion.rescaling import restart
 from market.models import Candle, Symbol
-from market.rescaling import restart
 from market.sources import choice
 from market.symbols import parse_symbol
 from trading.models import Position
 
 
 class Command(BaseCommand):
-    help = "Fetch the stored candles of a market anew, after a split. Nobody may hold the symbol meanwhile."
+    help = "Fetch the stored candles of a market again, after a split. No account may hold the symbol."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--symbol", required=True)
@@ -37,7 +37,7 @@ class Command(BaseCommand):
             raise CommandError(f"no {interval} candles of {name} are stored")
         symbol: Symbol = stored.symbol
         if Position.objects.filter(symbol=symbol, closed_at=None).exists():
-            # Its quantity and entry price are those of before the split as well.
+            # Quantity and entry price of a position are of before the split as well.
             raise CommandError(f"{name} is held: close its positions first")
         now = timezone.now()
         [source] = choice.sources_for(name, files=False)[:1]

@@ -1,4 +1,4 @@
-"""`start_auto_trading`: the agents of a user trade from now on."""
+"""`start_auto_trading`: starts the agents of a user."""
 
 from typing import Any
 

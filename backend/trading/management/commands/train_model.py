@@ -16,9 +16,9 @@ from learning.recipes import Recipe, RecipeError
 from learning.services import promote, train_version
 from learning.training import TrainingError
 from market.errors import MarketError
-from trading.live.feeds import make_pipeline
-from trading.live.watched import Market
 from trading.management.accounts import symbol_of
+from trading.runtime.pipeline import make_pipeline
+from trading.selectors.markets import Market
 from trading.training.trainer import recipe_for
 
 FIGURES = ("accuracy", "balanced_accuracy", "log_loss", "brier")
@@ -34,10 +34,8 @@ class Command(BaseCommand):
         parser.add_argument("--horizon", type=int, default=DEFAULT_HORIZON, help="candles ahead (default %(default)s)")
         parser.add_argument("--history", type=int, help="the newest candles to learn from (default: up to 100,000)")
         parser.add_argument("--seed", type=int, help="default: that of the recipe")
-        parser.add_argument("--search", action="store_true", help="look for better trees first (ten times as long)")
-        parser.add_argument(
-            "--promote", action="store_true", help="let it decide at once, whatever the champion has shown"
-        )
+        parser.add_argument("--search", action="store_true", help="search for better trees first (ten times as long)")
+        parser.add_argument("--promote", action="store_true", help="make it the champion at once")
 
     def handle(self, *args: Any, **options: Any) -> None:
         prepare_embedded_database()
@@ -60,7 +58,7 @@ class Command(BaseCommand):
 
 
 def described(version: ModelVersion) -> list[str]:
-    """What it was made of, and its scores beside its baselines."""
+    """Its training data, and its scores beside the baselines."""
     lines = [
         f"{version.name} for {version.symbol} at {version.interval}: {version.status}",
         f"  hash      {version.content_hash}",

@@ -1,4 +1,4 @@
-"""`up`: the whole platform in one command and one process: a demo account, its agents and the web site."""
+"""`up`: the platform in one process: a demo account, its agents and the web site."""
 
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,11 +15,12 @@ from market.errors import MarketError
 from market.sources import csv_file
 from market.sources.replay import ReplaySource
 from market.symbols import parse_symbol
-from trading.agents import on_demand
 from trading.books import demo
-from trading.live.feeds import LIVE, make_pipeline
+from trading.live.feeds import LIVE
 from trading.management.accounts import seconds
+from trading.runtime import on_demand
 from trading.runtime.loop import Runner
+from trading.runtime.pipeline import make_pipeline
 from trading.runtime.site import PortInUse, Site
 
 
@@ -38,14 +39,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         live = options["live"]
-        played = Followed() if live else Played(options["replay"])
+        demo_market = LiveDemo() if live else ReplayDemo(options["replay"])
         try:
             site = Site(get_internal_wsgi_application(), options["host"], options["port"])
         except PortInUse as error:
             raise CommandError(f"{error}; --port chooses another one") from error
         prepare_embedded_database()
-        self._open_demo(played, options["host"])
-        runner = Runner(options["speed"], make_pipeline(LIVE if live else None, played.source), say=self.say)
+        self._open_demo(demo_market, options["host"])
+        runner = Runner(options["speed"], make_pipeline(LIVE if live else None, demo_market.source), say=self.say)
         runner.stop.on_signals()
         on_demand.use(runner.pipeline)
         site.start()
@@ -54,23 +55,25 @@ class Command(BaseCommand):
         site.close()
         self.say("everything has stopped; the next start goes on from here")
 
-    def _open_demo(self, played: "Played | Followed", host: str) -> None:
-        account, password = demo.demo_account(played.email, played.symbols, played.interval)
+    def _open_demo(self, demo_market: "ReplayDemo | LiveDemo", host: str) -> None:
+        account, password = demo.demo_account(demo_market.email, demo_market.symbols, demo_market.interval)
         if password:
-            self.say(f"made the demo user {played.email} with the password {password}")
-            self.say(f"it is shown only now; ./photon changepassword {played.email} sets another one")
-        # Nobody but this machine can ask, and nobody was invited by name: then the demo needs no login.
+            self.say(f"made the demo user {demo_market.email} with the password {password}")
+            self.say(f"it is shown only now; ./photon changepassword {demo_market.email} sets another one")
+        # Only this machine can reach the site: the demo needs no login.
         if _is_loopback(host) and settings.DEBUG and not settings.ALLOWED_HOSTS:
             settings.OPEN_ACCOUNT_ID = account.pk
-        self.say(f"the demo account {played.email} trades {', '.join(played.symbols)} at {played.interval}")
+        self.say(
+            f"the demo account {demo_market.email} trades {', '.join(demo_market.symbols)} at {demo_market.interval}"
+        )
 
     def say(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
 
 
-class Followed:
-    """Which markets a live start follows: the default one, of now."""
+class LiveDemo:
+    """The demo account of `--live`: the default market, live."""
 
     def __init__(self) -> None:
         self.email, self.interval = demo.LIVE_EMAIL, settings.DEFAULT_INTERVAL
@@ -78,8 +81,8 @@ class Followed:
         self.source = ReplaySource.of_file
 
 
-class Played:
-    """Which markets a start plays: the bundled ones, or those of one file of the user's."""
+class ReplayDemo:
+    """The demo account that replays the bundled markets, or one file of the user."""
 
     def __init__(self, path: Path | None) -> None:
         self.email, self.interval = demo.EMAIL, demo.INTERVAL

@@ -1,0 +1,1 @@
+"""The statements that the ORM cannot express, each under a name, in SQL that PostgreSQL and SQLite understand."""

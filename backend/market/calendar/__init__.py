@@ -1,0 +1,1 @@
+"""When markets trade, and which candles are therefore expected."""
