@@ -143,15 +143,14 @@ def run(
     machine = machine_for(sum(len(one.times) for one in series), np.result_type(*(one.high for one in series)))
     played = simulate(series, cash, compiled=machine)
 
-    # What only `simulate` reads is as large as the candles.
-    series = [replace(one, noise=one.noise[:0].copy()) for one in series]
-    closes, rows = moments(series)
-    times = _whole([one.times for one in series])[rows]
-    equity = Curve(played.equity[rows], instruments[0].money_step)
-    exposed = played.positions[rows]
-    outcomes, fills, account, holdings = played.outcomes, played.fills, played.account, played.holdings
-    starts = played.starts
+    account, holdings, fills, starts = played.account, played.holdings, played.fills, played.starts
+    values, positions, outcomes = played.equity, played.positions, played.outcomes
+    # Steps and noise are as large as the candles, and nothing reads them any more.
     del played
+    series = [replace(one, noise=one.noise[:0].copy()) for one in series]
+    closes, rows, times = moments(series)
+    equity, exposed = Curve(values[rows], instruments[0].money_step), positions[rows]
+    del values, positions
     kept, kept_percents = buy_and_hold(series, closes, cash)
     del closes
     tested = []
@@ -260,18 +259,20 @@ def _whole(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
-def moments(series: Sequence[Series]) -> tuple[npt.NDArray[np.int64], "npt.NDArray[np.int64] | slice"]:
-    """The moments (m,) at which candles close, and the row of the last candle that closes at each."""
+def moments(
+    series: Sequence[Series],
+) -> tuple[npt.NDArray[np.int64], "npt.NDArray[np.int64] | slice", npt.NDArray[np.int64]]:
+    """The moments (m,) at which candles close; of the last candle that closes at each, the row and the open time."""
     if len(series) == 1:
-        return series[0].close_times(), slice(None)
-    found = [one.close_times() for one in series]
-    moments = reduce(np.union1d, found)
-    rows, first = np.empty(len(moments), np.int64), 0
-    for closes in found:
+        return series[0].close_times(), slice(None), series[0].times
+    closes = reduce(np.union1d, (one.close_times() for one in series))
+    rows, times, first = np.empty(len(closes), np.int64), np.empty(len(closes), np.int64), 0
+    for one in series:
         # At one moment the instruments close in their order.
-        rows[np.searchsorted(moments, closes)] = np.arange(first, first + len(closes))
-        first += len(closes)
-    return moments, rows
+        places = np.searchsorted(closes, one.close_times())
+        rows[places], times[places] = np.arange(first, first + len(places)), one.times
+        first += len(places)
+    return closes, rows, times
 
 
 def _exposure_percent(fills: Ticks, first: int, rows: int) -> float:
