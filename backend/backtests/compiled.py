@@ -8,7 +8,9 @@ change of any of them compiles anew. It begins with a hash of the rest, because 
 import ctypes
 import os
 import platform
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -55,9 +57,11 @@ def _machine(prices: str) -> Machine:
     path = _path(prices)
     code = _read(path)
     if code is None:
+        sys.stderr.write("compiling the loops for long histories, once on this machine\n")
         code = _compiled(prices)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, code)
+        # Where nothing can be written, the next process compiles again.
+        with suppress(OSError):
+            _write(path, code)
     addresses = [_address(*part) for part in code]
     native_interleave = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 6, *[ctypes.c_int64] * 2)(addresses[0])
     native_play = ctypes.CFUNCTYPE(None, *_PLAY_ARGUMENTS)(addresses[1])
@@ -130,16 +134,17 @@ def _write(path: Path, code: Code) -> None:
     """Lines of name and length, an empty line, and the object files; all of it after a hash of it."""
     head = "".join(f"{name} {len(part)}\n" for name, part in code) + "\n"
     content = head.encode() + b"".join(part for _, part in code)
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
     part.write_bytes(sha256(content).digest() + content)
     part.replace(path)
 
 
 def _read(path: Path) -> Code | None:
-    """None where there is no file, or a damaged one."""
+    """None where there is no file that can be read, or a damaged one."""
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except OSError:
         return None
     digest, content = content[:DIGEST], content[DIGEST:]
     if sha256(content).digest() != digest:
@@ -168,7 +173,7 @@ def _compiled(prices: str) -> Code:
     record = types.CPointer(numba.from_dtype(TERMS))
 
     @numba.cfunc(types.int64(i64, i64, i64, i8, i64, i32, size, size), error_model="numpy")
-    def interleaved(starts, times, lengths, actions, rows, steps, n, count):  # type: ignore[no-untyped-def]
+    def interleaved(starts, times, lengths, actions, rows, steps, n, count):
         return interleave(
             carray(starts, count + 1), carray(times, n), carray(lengths, count), carray(actions, n),
             carray(rows, count), carray(steps, 3 * n),
@@ -181,7 +186,7 @@ def _compiled(prices: str) -> Code:
         ),
         error_model="numpy",
     )  # fmt: skip
-    def played(  # type: ignore[no-untyped-def]
+    def played(
         steps, n_steps, first, instruments, times, open_, high, low, close, actions, confidence, noise, starts, lengths,
         terms, account, holdings, pending, equity, positions, outcomes, fills, capacity, filled, n, count, result,
     ):  # fmt: skip
@@ -198,4 +203,5 @@ def _compiled(prices: str) -> Code:
         said = carray(result, 3)
         said[0], said[1], said[2] = found
 
-    return [(loop._wrapper_name, loop._library._get_compiled_object()) for loop in (interleaved, played)]
+    loops: tuple[Any, ...] = (interleaved, played)
+    return [(loop._wrapper_name, loop._library._get_compiled_object()) for loop in loops]

@@ -13,11 +13,17 @@ def exact_json(value: Any) -> str:
     return _encoder.encode(value).decode()
 
 
+class JsonText(str):
+    """Text that is JSON already, to be stored as it is."""
+
+    __slots__ = ()
+
+
 class ExactEncoder(json.JSONEncoder):
     """For Django's JSONField."""
 
     def encode(self, o: Any) -> str:
-        return exact_json(o)
+        return o if isinstance(o, JsonText) else exact_json(o)
 
 
 class ExactDecoder(json.JSONDecoder):

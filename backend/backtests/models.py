@@ -9,6 +9,9 @@ from django.utils import timezone
 
 from backtests.exact_json import ExactDecoder, ExactEncoder
 
+# As many symbols of 20 characters as can share an account, with commas between them.
+LONGEST_SYMBOLS = 21 * 50
+
 ExactJSONField = partial(models.JSONField, encoder=ExactEncoder, decoder=ExactDecoder)
 
 
@@ -24,7 +27,7 @@ FINISHED = (Status.DONE, Status.FAILED, Status.CANCELLED)
 
 
 class BacktestRun(models.Model):
-    """One run. Symbol and interval are texts: a run on a file does not need a stored instrument.
+    """One run. Symbols and interval are texts: a run on files does not need stored instruments.
 
     The equity is thinned to 2,000 points; the options give the run again, to the last digit.
     """
@@ -38,7 +41,7 @@ class BacktestRun(models.Model):
         # The index (user, -created) serves it.
         db_index=False,
     )
-    symbol = models.CharField(max_length=20)
+    symbol = models.CharField(max_length=LONGEST_SYMBOLS)
     interval = models.CharField(max_length=3)
     start = models.DateTimeField(null=True)
     end = models.DateTimeField(null=True)

@@ -1,13 +1,14 @@
 """The options of a run: parsed from text once, checked when built, and complete enough to run it again."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
+from itertools import pairwise
 from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.candles import CandleError, interval_length
 from engine.orders import ZERO, Instrument
@@ -18,6 +19,8 @@ SMALLEST_BALANCE, LARGEST_BALANCE = Decimal("0.01"), Decimal(10**9)
 SMALLEST_QUANTITY, LARGEST_QUANTITY = Decimal("1e-10"), Decimal(10**15)
 LARGEST_RETRAIN_EVERY = 10**9
 LARGEST_TAKE_PROFIT = Decimal(100)
+LARGEST_COUNT = 10**6
+MOST_SYMBOLS = 50
 # A training on a history that grew by an eighth has something new to learn from; more often costs minutes.
 FEWEST_BETWEEN_TRAININGS, HISTORY_PER_TRAINING = 250, 8
 SLOWEST_SPEED = 3600
@@ -28,6 +31,9 @@ LEVELS = ("stop_loss", "take_profit", "trailing_stop")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,4})?", re.ASCII | re.IGNORECASE)
 WHOLE_NUMBER = re.compile(r"[+-]?\d{1,12}", re.ASCII)
 DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class Model(StrEnum):
@@ -43,6 +49,20 @@ class Model(StrEnum):
         return self is not Model.SMA_CROSS
 
 
+class StopFill(StrEnum):
+    """What a stop that is reached inside a candle is filled at."""
+
+    LEVEL = "level"
+    LOW = "low"
+
+
+class InstrumentSource(StrEnum):
+    """Where tick, lot step and least notional come from: the candles and the kind of a symbol, or its stored row."""
+
+    INFERRED = "inferred"
+    STORED = "stored"
+
+
 class OptionsError(ValueError):
     """Options that no run can be made from, in one line for people."""
 
@@ -51,7 +71,8 @@ class OptionsError(ValueError):
 class Options:
     """`start` and `end` are the first and the last moment at which a candle of the run may open; None is open-ended.
 
-    Rates, limits and levels are fractions (0.001 is 0.1 %); a level of None is switched off. `retrain_every` counts
+    `symbol` names one instrument, or several with commas between them, in the order of their names. Rates, limits and
+    levels are fractions (0.001 is 0.1 %); a level or a limit of None is switched off. `retrain_every` counts
     candles; 0 trains once, None every eighth of the history before the test. `label_threshold` is the move that the
     labels of a trained model call BUY or SELL.
     """
@@ -72,10 +93,20 @@ class Options:
     trailing_stop: float | None = POLICY.trailing_stop
     max_position: Decimal = Limits().max_position
     quantity: Decimal | None = None
+    max_open_positions: int | None = None
+    max_exposure: Decimal | None = None
+    max_daily_loss: Decimal | None = None
+    max_drawdown: Decimal | None = None
+    max_entries_per_day: int | None = None
+    stop_fill: StopFill = StopFill.LEVEL
+    instrument: InstrumentSource = InstrumentSource.INFERRED
     label_threshold: float = 0.005
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "model", _model("model", self.model))
+        object.__setattr__(self, "symbol", ",".join(sorted(self.symbol.split(","))))
+        _check_symbols(self.symbols)
+        for name, parse_choice in CHOICES.items():
+            object.__setattr__(self, name, parse_choice(name, getattr(self, name)))
         _check_interval(self.interval)
         if self.start is not None and self.end is not None and self.start > self.end:
             raise OptionsError(f"the start {spell(self.start)} is after the end {spell(self.end)}")
@@ -90,10 +121,22 @@ class Options:
             _fraction(name, getattr(self, name))
         if self.take_profit is not None:
             _within("take profit", self.take_profit, Decimal("1e-6"), LARGEST_TAKE_PROFIT)
-        if not (isfinite(self.max_position) and ZERO < self.max_position <= 1):
-            raise OptionsError(f"max position must be above 0 and at most 1, the whole equity, not {self.max_position}")
+        self._check_limits()
         if self.quantity is not None:
             _within("quantity", self.quantity, SMALLEST_QUANTITY, LARGEST_QUANTITY)
+
+    def _check_limits(self) -> None:
+        for name in ("max_position", "max_exposure", "max_daily_loss", "max_drawdown"):
+            value = getattr(self, name)
+            if value is not None and not (isfinite(value) and ZERO < value <= 1):
+                raise OptionsError(f"{_words(name)} must be above 0 and at most 1, the whole equity, not {value}")
+        for name in ("max_open_positions", "max_entries_per_day"):
+            if getattr(self, name) is not None:
+                _within(_words(name), getattr(self, name), 0, LARGEST_COUNT)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        return tuple(self.symbol.split(","))
 
     def candles_between_trainings(self, history: int) -> int:
         """After how many candles a model is trained again, when it was first trained on `history` candles."""
@@ -110,8 +153,17 @@ class Options:
             take_profit=self.take_profit,
             trailing_stop=self.trailing_stop,
             quantity=self.quantity,
+            stop_fills_at_low=self.stop_fill is StopFill.LOW,
         )
-        return Rules(instrument, Costs(self.fee_rate, self.slippage), policy, Limits(self.max_position))
+        limits = Limits(
+            max_position=self.max_position,
+            max_exposure=self.max_exposure,
+            max_daily_loss=self.max_daily_loss,
+            max_drawdown=self.max_drawdown,
+            max_entries_per_day=self.max_entries_per_day,
+            max_open_positions=self.max_open_positions,
+        )
+        return Rules(instrument, Costs(self.fee_rate, self.slippage), policy, limits)
 
     def as_json(self) -> dict[str, Any]:
         """The options as they are stored with a run."""
@@ -119,8 +171,8 @@ class Options:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Options":
-        """The options that `as_json` stored. Raises OptionsError."""
-        texts = {name: str(stored[name]) for name in PARSERS if stored[name] is not None}
+        """The options that `as_json` stored; what did not exist then has its default. Raises OptionsError."""
+        texts = {name: str(stored[name]) for name in PARSERS if stored.get(name) is not None}
         off = {name: None for name in LEVELS if stored[name] is None}
         threshold = float(stored["label_threshold"])
         return parse(texts, symbol=stored["symbol"], interval=stored["interval"], label_threshold=threshold, **off)
@@ -183,10 +235,16 @@ def _whole(name: str, text: str) -> int:
     return int(text)
 
 
-def _model(name: str, text: str) -> Model:
-    if text not in list(Model):
-        raise OptionsError(f"unknown model {text[:40]!r}; known are {', '.join(Model)}")
-    return Model(text)
+def _choice(choices: type[Choice]) -> Callable[[str, str], Choice]:
+    def parsed(name: str, text: str) -> Choice:
+        if text not in list(choices):
+            raise OptionsError(f"unknown {_words(name)} {text[:40]!r}; known are {', '.join(choices)}")
+        return choices(text)
+
+    return parsed
+
+
+CHOICES = {"model": _choice(Model), "stop_fill": _choice(StopFill), "instrument": _choice(InstrumentSource)}
 
 
 def _first_moment(name: str, text: str) -> datetime:
@@ -213,7 +271,7 @@ def _moment(name: str, text: str, of_day: time) -> datetime:
 PARSERS = {
     "start": _first_moment,
     "end": _last_moment,
-    "model": _model,
+    **CHOICES,
     "initial_balance": _number,
     "confidence": _float,
     "retrain_every": _whole,
@@ -225,7 +283,20 @@ PARSERS = {
     "trailing_stop": _level,
     "max_position": _number,
     "quantity": _number,
+    "max_open_positions": _whole,
+    "max_exposure": _number,
+    "max_daily_loss": _number,
+    "max_drawdown": _number,
+    "max_entries_per_day": _whole,
 }
+
+
+def _check_symbols(symbols: Sequence[str]) -> None:
+    if len(symbols) > MOST_SYMBOLS:
+        raise OptionsError(f"{len(symbols)} symbols; at most {MOST_SYMBOLS} can share an account")
+    for symbol, after in pairwise(symbols):
+        if symbol == after:
+            raise OptionsError(f"the symbol {symbol} is named twice")
 
 
 def _check_interval(interval: str) -> None:

@@ -1,9 +1,9 @@
 """A run as one HTML page that needs nothing else: no network, no other file."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from django.template.loader import render_to_string
-from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from plotly.offline import get_plotlyjs
 
@@ -11,11 +11,27 @@ from backtests import charts
 from backtests.document import Document
 from backtests.exact_json import exact_json
 from backtests.options import spell
-from backtests.wording import MODELS, assumptions, figures, money, percent, period, ratio, refusal, share
-from learning.training.walk_forward import Training
+from backtests.runner import Result, Tested
+from backtests.trades import TRADE_COLUMNS, trade_columns
+from backtests.wording import MODELS, assumptions, figures, moment, money, percent, period, ratio, refusal, share
+
+if TYPE_CHECKING:
+    from learning.training.walk_forward import Training
 
 MOST_TRADES = 30_000
-TRADE_COLUMNS = ("time", "action", "price", "quantity", "commission", "slippage", "pnl", "reason")
+INSTRUMENT_COLUMNS = (
+    "symbol",
+    "candles",
+    "trades",
+    "realised profit",
+    "commission",
+    "in the market",
+    "accuracy",
+    "buy and hold",
+    "tick",
+    "lot step",
+    "least order",
+)
 
 
 class Card(NamedTuple):
@@ -29,6 +45,8 @@ class Card(NamedTuple):
 
 def render(document: Document, notes: list[str]) -> str:
     result, found = document.result, document.summary
+    drawn = result.instruments[: charts.MOST_PRICE_CHARTS]
+    prices = {"price" if k == 0 else f"price{k + 1}": one for k, one in enumerate(drawn)}
     return render_to_string(
         "backtests/report.html",
         {
@@ -43,15 +61,26 @@ def render(document: Document, notes: list[str]) -> str:
             "figures": figures(found["metrics"]),
             "decisions": found["decisions"].items(),
             "refusals": [(code, refusal(code), count) for code, count in found["refusals"].items()],
-            "trainings": [_training(document, training) for training in result.trainings],
+            "instruments": [] if result.is_alone else [_instrument_row(one) for one in found["instruments"]],
+            "instrument_columns": INSTRUMENT_COLUMNS,
+            "trainings": [_training(one, training) for one in result.instruments for training in one.trainings],
             "trade_columns": TRADE_COLUMNS,
-            "trades": trade_rows(document.trades),
-            "trades_count": len(document.trades),
-            "hidden_trades": max(len(document.trades) - MOST_TRADES, 0),
-            "hidden_markers": charts.hidden_markers(result),
+            "trades": trade_rows(result),
+            "trades_count": len(result.fills),
+            "hidden_trades": max(len(result.fills) - MOST_TRADES, 0),
+            "prices": [
+                {
+                    "id": name,
+                    "symbol": "" if result.is_alone else one.symbol,
+                    "trades": len(one.fills),
+                    "hidden": charts.hidden_markers(one),
+                }
+                for name, one in prices.items()
+            ],
+            "hidden_prices": [one.symbol for one in result.instruments[charts.MOST_PRICE_CHARTS :]],
             "charts": _embedded(
                 {
-                    "price": charts.price_chart(result),
+                    **{name: charts.price_chart(result, one) for name, one in prices.items()},
                     "equity": charts.equity_chart(result),
                     "drawdown": charts.drawdown_chart(result),
                 }
@@ -83,30 +112,37 @@ def cards(found: dict[str, Any]) -> list[Card]:
     ]  # fmt: skip
 
 
-def trade_rows(trades: list[dict[str, Any]]) -> SafeString:
+def trade_rows(result: Result) -> SafeString:
     """The rows of the table of trades; of more than MOST_TRADES the first and the last half."""
-    if len(trades) > MOST_TRADES:
-        trades = [*trades[: MOST_TRADES // 2], *trades[-MOST_TRADES // 2 :]]
-    return mark_safe("\n".join(_trade_row(trade) for trade in trades))  # noqa: S308  (every cell is escaped)
+    fills = result.fills
+    if len(fills) > MOST_TRADES:
+        fills = np.concatenate([fills[: MOST_TRADES // 2], fills[-MOST_TRADES // 2 :]])
+    rows = zip(*trade_columns(result, fills).values(), strict=True)
+    # A symbol is made of letters, digits and ".=^-": nothing to escape.
+    text = "\n".join(["<tr>" + "".join([f"<td>{cell}" for cell in row]) for row in rows])
+    return mark_safe(text)  # noqa: S308
 
 
-def _trade_row(trade: dict[str, Any]) -> str:
-    cells = (_cell(trade[name]) for name in TRADE_COLUMNS)
-    return "<tr>" + "".join(f"<td>{cell}" for cell in cells)
+def _instrument_row(found: dict[str, Any]) -> list[str]:
+    facts = found["instrument"]
+    return [
+        found["symbol"],
+        f"{found['candles']:,}",
+        f"{found['trades']:,}",
+        money(found["realised_profit"]),
+        money(found["commission"]),
+        percent(found["exposure_percent"]),
+        share(found["accuracy"]),
+        percent(found["buy_and_hold_return_percent"], sign=True),
+        *(f"{facts[name]:f}" for name in ("price_tick", "lot_step", "minimum_notional")),
+    ]
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return escape(value) if isinstance(value, str) else f"{value:f}"
-
-
-def _training(document: Document, training: Training) -> dict[str, Any]:
-    index = document.result.candles.index
-    first_use = index[training.row - document.result.history].to_pydatetime()
+def _training(one: Tested, training: "Training") -> dict[str, Any]:
     sell, hold, buy = training.class_counts
     return {
-        "used_from": spell(first_use),
+        "symbol": one.symbol,
+        "used_from": spell(moment(one.series.times[training.row - one.history])),
         "rows": training.rows_trained,
         "first": spell(training.first_time.to_pydatetime()),
         "last": spell(training.last_time.to_pydatetime()),

@@ -1,7 +1,7 @@
 """The candles that a run may see, and where its test begins."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,10 +19,10 @@ SLOWEST_AVERAGE = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
-    """The candles up to the end of a run; row `start` is the first of its test, the rows before it are history.
+class PriceHistory:
+    """The candles of one instrument up to the end of a run; row `start` is the first of its test.
 
-    `notices` tell people where the file holds less than was asked for.
+    `notices` say where the file holds less than was asked for.
     """
 
     candles: pd.DataFrame
@@ -39,19 +39,25 @@ class Series:
         return self.candles.iloc[: max(self.start, SLOWEST_AVERAGE - 1) + 1]
 
 
-def load(options: Options, now: datetime) -> Series:
-    """The candles of the file, without those still open at `now`. Raises OptionsError, CandleError or MarketError."""
-    path = csv_file.find(options.symbol, options.interval)
-    return cut(csv_file.read(path, options.interval), options, path, now)
+def load(options: Options, now: datetime) -> Iterator[PriceHistory]:
+    """The candles of each symbol, in the order of their names, without those still open at `now`.
+
+    A file is read when its turn comes. Raises OptionsError, CandleError or MarketError.
+    """
+    if len(options.symbols) > 1 and options.start is None and options.model.is_trained:
+        options = replace(options, start=_common_start(options, now))
+    for symbol in options.symbols:
+        path = csv_file.find(symbol, options.interval)
+        yield cut(csv_file.read(path, options.interval), options, path, now)
 
 
-def cut(candles: pd.DataFrame, options: Options, path: Path, now: datetime) -> Series:
+def cut(candles: pd.DataFrame, options: Options, path: Path, now: datetime) -> PriceHistory:
     """The part of a candle frame that a run may see. Raises OptionsError naming what the frame covers."""
-    candles = candles.iloc[: candles.index.searchsorted(_stamp(now - interval_length(options.interval)), side="right")]
-    if candles.empty:
-        raise OptionsError(f"{path.name} holds no candle that has closed yet")
+    candles = _closed(candles, options, path, now)
     index = pd.DatetimeIndex(candles.index)
-    _check_overhang(options, index, path)
+    # On a shared account a series may begin later or end earlier than the test.
+    if len(options.symbols) == 1:
+        _check_overhang(options, index, path)
     end = len(index) if options.end is None else int(index.searchsorted(_stamp(options.end), side="right"))
     start = _first_row(options, index, end)
     if start == 0 and options.model.is_trained:
@@ -60,7 +66,32 @@ def cut(candles: pd.DataFrame, options: Options, path: Path, now: datetime) -> S
         )
     if start >= end:
         raise OptionsError(f"no candle between {_spell_range(options)}: {_coverage(path, index)}")
-    return Series(candles.iloc[:end], start, tuple(_notices(options, index, path)))
+    return PriceHistory(candles.iloc[:end], start, tuple(_notices(options, index, path)))
+
+
+def _closed(candles: pd.DataFrame, options: Options, path: Path, now: datetime) -> pd.DataFrame:
+    candles = candles.iloc[: candles.index.searchsorted(_stamp(now - interval_length(options.interval)), side="right")]
+    if candles.empty:
+        raise OptionsError(f"{path.name} holds no candle that has closed yet")
+    return candles
+
+
+def _common_start(options: Options, now: datetime) -> datetime:
+    """After the first third of the time that all series have candles of, up to the end of the run."""
+    spans: Mapping[str, tuple[pd.Timestamp, pd.Timestamp]] = {
+        path.name: (index[0], index[-1])
+        for path in (csv_file.find(symbol, options.interval) for symbol in options.symbols)
+        for index in (_closed(csv_file.read(path, options.interval), options, path, now).index,)
+    }
+    first, last = max(first for first, _ in spans.values()), min(last for _, last in spans.values())
+    if options.end is not None:
+        last = min(last, _stamp(options.end))
+    if first >= last:
+        covered = ", ".join(
+            f"{name} {_spell_time(begin)} to {_spell_time(end)}" for name, (begin, end) in spans.items()
+        )
+        raise OptionsError(f"without a start date the symbols need time in common: {covered}")
+    return _moment((first + (last - first) / HISTORY_SHARE).ceil("s"))
 
 
 def _first_row(options: Options, index: pd.DatetimeIndex, end: int) -> int:

@@ -24,7 +24,7 @@ from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 
 from backtests.options import Model, Options
 from backtests.runner import run
-from backtests.series import Series
+from backtests.series import PriceHistory
 from benchmarks.candles import PROJECT
 from engine.orders import Instrument
 from market.sources import csv_file
@@ -69,12 +69,12 @@ def share(model: Model, path: Path) -> None:
     with timed(spent):
         began = perf_counter()
         frame = csv_file.read(path, INTERVAL)
-        series = Series(frame, len(frame) // HISTORY_SHARE)
-        result = run(Options(symbol, INTERVAL, model=model), series, Instrument(symbol))
+        history = PriceHistory(frame, len(frame) // HISTORY_SHARE)
+        result = run(Options(symbol, INTERVAL, model=model), [(history, Instrument(symbol))])
         total = perf_counter() - began
     inside = sum(spent)
     print(
-        f"{model.value:18} {len(frame):,} candles, {len(result.trainings)} trainings: {total:.2f} s, "
+        f"{model.value:18} {len(frame):,} candles, {len(result.instruments[0].trainings)} trainings: {total:.2f} s, "
         f"in the libraries {inside:.2f} s = {inside / total:.1%}, Photon's own {total - inside:.2f} s"
     )
 

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from backtests.options import Model, Options
 from backtests.runner import run
-from backtests.series import Series
+from backtests.series import PriceHistory
 from engine.orders import Instrument
 
 STEP, START, SUBSTEPS = 0.01, 1000.0, 24
@@ -57,7 +57,7 @@ def return_percent(model: Model, candles: pd.DataFrame, seed: int, free: bool, l
         **(FREE if free else {}),
     )
     start = len(candles) // 3 if model.is_trained else 0
-    found = run(options, Series(candles, start), Instrument("WALKUSDT")).metrics
+    found = run(options, [(PriceHistory(candles, start), Instrument("WALKUSDT"))]).metrics
     return found.return_percent, found.closed_trades
 
 

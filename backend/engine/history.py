@@ -11,6 +11,7 @@ digit. Arrays of all instruments lie end to end; a candle is named by its row in
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -214,6 +215,12 @@ class Series:
     confidence: Array
     noise: Array
 
+    def close_times(self) -> npt.NDArray[np.int64]:
+        """When each candle is over (n,): at the latest when the next one opens, as in `interleave`."""
+        closes: npt.NDArray[np.int64] = self.times + self.length
+        np.minimum(closes[:-1], self.times[1:], out=closes[:-1])
+        return closes
+
 
 @dataclass(frozen=True, eq=False)
 class Played:
@@ -281,9 +288,22 @@ def _columns(series: Sequence[Series], prices: "np.dtype[Any] | None") -> Column
     types: tuple[Any, ...] = (np.int64, prices, prices, prices, prices, np.int8, np.float64, np.float64)
     columns = []
     for name, dtype in zip(Columns._fields[1:], types, strict=True):
-        parts = [getattr(one, name) for one in series]
-        columns.append(np.ascontiguousarray(parts[0] if len(parts) == 1 else np.concatenate(parts), dtype))
+        columns.append(np.ascontiguousarray(_end_to_end([getattr(one, name) for one in series]), dtype))
     return Columns(instruments, *columns)
+
+
+def _end_to_end(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """One array of several, and no copy of those that are the parts of one already."""
+    if len(arrays) == 1:
+        return arrays[0]
+    whole: Any = arrays[0].base
+    if whole is None or any(array.base is not whole for array in arrays):
+        return np.concatenate(arrays)
+    follows = all(before.ctypes.data + before.nbytes == after.ctypes.data for before, after in pairwise(arrays))
+    if not follows or whole.size != sum(array.size for array in arrays):
+        return np.concatenate(arrays)
+    parts: npt.NDArray[Any] = whole
+    return parts
 
 
 def _limited(series: Sequence[Series], terms: Sequence[Terms], cash: int, compiled: Machine) -> list[Terms] | None:

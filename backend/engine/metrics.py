@@ -6,11 +6,12 @@ from datetime import timedelta
 from decimal import Decimal
 from math import exp, isfinite, sqrt
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from engine.indicators import Array
-from engine.orders import ZERO
+from engine.orders import CENT, Array, Ticks
 
 _NORMAL = NormalDist()
 _YEAR = timedelta(days=365.25)
@@ -43,34 +44,44 @@ class Metrics:
     gross_loss: Decimal
 
 
-def metrics(equity: Array, exposed: Array, profits: Sequence[Decimal], elapsed: timedelta) -> Metrics:
-    """Figures for the equity (n,) at each close, what of it was invested (n,), and the net profit of each closed trade.
+def metrics(
+    equity: Array,
+    exposed: npt.NDArray[Any],
+    profits: Ticks | Sequence[int],
+    elapsed: timedelta,
+    money_step: Decimal = CENT,
+) -> Metrics:
+    """Figures for the equity (n,) at each close, what of it was invested (n,), and the net profits of closed trades.
 
-    `elapsed` is the time from the first to the last close. The first value of the equity is the starting capital.
+    Profits are whole money steps. `elapsed` is the time from the first to the last close. The first value of the equity
+    is the starting capital.
     """
     if equity.size == 0:
         raise ValueError("metrics need at least one value of equity")
-    returns = candle_returns(equity)
-    per_year = returns.size / (elapsed / _YEAR) if elapsed > timedelta(0) else 0.0
+    first, last, candles = float(equity[0]), float(equity[-1]), equity.size
     drawdown, drawdown_percent = max_drawdown(equity)
-    wins = [profit for profit in profits if profit > 0]
-    losses = [-profit for profit in profits if profit < 0]
-    gross_profit, gross_loss = sum(wins, ZERO), sum(losses, ZERO)
+    returns = candle_returns(equity)
+    del equity  # The caller may have given it up: megabytes of a long history.
+    per_year = returns.size / (elapsed / _YEAR) if elapsed > timedelta(0) else 0.0
+    gains = np.asarray(profits)
+    wins, losses = gains[gains > 0], -gains[gains < 0]
+    # Python's integers do not overflow.
+    gross_profit, gross_loss = sum(wins.tolist()) * money_step, sum(losses.tolist()) * money_step
     return Metrics(
-        return_percent=100.0 * (float(equity[-1]) / float(equity[0]) - 1.0),
+        return_percent=100.0 * (last / first - 1.0),
         sharpe=_scaled(sharpe_ratio(returns), per_year),
         sortino=_scaled(sortino_ratio(returns), per_year),
         probabilistic_sharpe=probabilistic_sharpe_ratio(returns),
         max_drawdown=drawdown,
         max_drawdown_percent=drawdown_percent,
-        exposure_percent=100.0 * float(np.count_nonzero(exposed)) / equity.size,
-        closed_trades=len(profits),
+        exposure_percent=100.0 * float(np.count_nonzero(exposed)) / candles,
+        closed_trades=len(gains),
         winning_trades=len(wins),
         losing_trades=len(losses),
-        win_rate_percent=100.0 * len(wins) / len(profits) if profits else None,
+        win_rate_percent=100.0 * len(wins) / len(gains) if len(gains) else None,
         profit_factor=float(gross_profit / gross_loss) if gross_loss else None,
-        average_win=gross_profit / len(wins) if wins else None,
-        average_loss=gross_loss / len(losses) if losses else None,
+        average_win=gross_profit / len(wins) if len(wins) else None,
+        average_loss=gross_loss / len(losses) if len(losses) else None,
         gross_profit=gross_profit,
         gross_loss=gross_loss,
     )
@@ -78,7 +89,8 @@ def metrics(equity: Array, exposed: Array, profits: Sequence[Decimal], elapsed: 
 
 def candle_returns(equity: Array) -> Array:
     """Fractional change from close to close, (n - 1,)."""
-    returns: Array = equity[1:] / equity[:-1] - 1.0
+    returns: Array = equity[1:] / equity[:-1]
+    returns -= 1.0
     return returns
 
 
@@ -98,15 +110,16 @@ def sortino_ratio(returns: Array) -> float | None:
     if returns.size < 2:
         return None
     losses = np.minimum(returns, 0.0)
-    return _quotient(returns, np.sqrt(np.mean(losses * losses)))
+    return _quotient(returns, np.sqrt(np.dot(losses, losses) / losses.size))
 
 
 def max_drawdown(equity: Array) -> tuple[float, float]:
     """The deepest fall from a high before it, in money and in percent of that high; each at its own worst moment."""
-    falls = np.maximum.accumulate(equity)
-    falls -= equity
-    percent = 100.0 * float(np.max(falls / (equity + falls)))
-    return float(falls.max()), percent
+    peaks = np.maximum.accumulate(equity)
+    falls = peaks - equity
+    money = float(falls.max())
+    falls /= peaks
+    return money, 100.0 * float(falls.max())
 
 
 def probabilistic_sharpe_ratio(returns: Array, benchmark: float = 0.0) -> float | None:
@@ -120,8 +133,8 @@ def probabilistic_sharpe_ratio(returns: Array, benchmark: float = 0.0) -> float 
     centred = returns - returns.mean()
     squares = centred * centred
     variance = float(squares.mean())
-    skew = float((squares * centred).mean()) / variance**1.5
-    kurtosis = float((squares * squares).mean()) / variance**2
+    skew = float(np.dot(squares, centred)) / returns.size / variance**1.5
+    kurtosis = float(np.dot(squares, squares)) / returns.size / variance**2
     spread = 1.0 - skew * sharpe + (kurtosis - 1.0) / 4.0 * sharpe**2
     if not spread > 0:
         return None

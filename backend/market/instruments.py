@@ -10,7 +10,15 @@ from engine.orders import CENT, ZERO, Instrument
 from market.models import Symbol
 from market.symbols import Kind, crypto_quote, kind_of, parse_symbol
 
-__all__ = ["inferred_tick", "instrument_for", "kind_of", "parse_symbol", "stored_instrument"]
+__all__ = [
+    "inferred_instrument",
+    "inferred_tick",
+    "instrument_for",
+    "is_stored",
+    "kind_of",
+    "parse_symbol",
+    "stored_instrument",
+]
 
 FEWEST_PLACES, MOST_PLACES = 2, 8
 LOT_STEPS = {Kind.CRYPTO: Decimal("0.00001"), Kind.STOCK: Decimal(1), Kind.FOREX: Decimal(1)}
@@ -26,9 +34,20 @@ def instrument_for(symbol: str, history: pd.DataFrame) -> Instrument:
 
     The tick is inferred from nothing but `history` (a candle frame), so the caller decides what was known at the time.
     """
-    symbol = parse_symbol(symbol)
-    row = Symbol.objects.filter(symbol=symbol).first() or Symbol(symbol=symbol, kind=kind_of(symbol))
+    row = Symbol.objects.filter(symbol=parse_symbol(symbol)).first()
+    if row is None:
+        return inferred_instrument(symbol, history)
     return stored_instrument(row, inferred_tick(history) if row.price_tick is None else None)
+
+
+def inferred_instrument(symbol: str, history: pd.DataFrame) -> Instrument:
+    """The instrument of a symbol by its kind and `history` alone, whatever is stored of it. Raises SymbolError."""
+    symbol = parse_symbol(symbol)
+    return stored_instrument(Symbol(symbol=symbol, kind=kind_of(symbol)), inferred_tick(history))
+
+
+def is_stored(symbol: str) -> bool:
+    return Symbol.objects.filter(symbol=symbol).exists()
 
 
 def stored_instrument(row: Symbol, price_tick: Decimal | None = None) -> Instrument:

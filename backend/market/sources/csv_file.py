@@ -38,6 +38,9 @@ from market.sources.csv_block import (
 from market.sources.csv_times import RowDefect, check_zones
 from market.symbols import parse_symbol
 
+# Arrow's own allocators keep tens of megabytes of the blocks that were read.
+pa.set_memory_pool(pa.system_memory_pool())
+
 PROJECT = Path(__file__).resolve().parents[3]
 TIME_NAMES = ("timestamp", "time", "date", "datetime", "open_time")
 LARGEST_FILE_BYTES = 2 * 1024**3

@@ -14,7 +14,7 @@ import pandas as pd
 from backtests.document import Document
 from backtests.options import Options
 from backtests.runner import Result, run
-from backtests.series import Series
+from backtests.series import PriceHistory
 from engine.orders import Instrument
 from tests.markets import made_candles, random_walk
 
@@ -47,7 +47,13 @@ def result(
     candles: pd.DataFrame | None = None, start: int = 0, instrument: Instrument = COIN, **changes: Any
 ) -> Result:
     candles = cent_candles(600) if candles is None else candles
-    return run(options(**changes), Series(candles, start), instrument)
+    return run(options(**changes), [(PriceHistory(candles, start), instrument)])
+
+
+def shared(*sources: tuple[str, pd.DataFrame], start: int = 0, **changes: Any) -> Result:
+    """A run of several symbols, in the order of their names, on one account."""
+    chosen = options(symbol=",".join(symbol for symbol, _ in sources), **changes)
+    return run(chosen, [(PriceHistory(candles, start), Instrument(symbol)) for symbol, candles in sources])
 
 
 def text_of(found: Result) -> str:

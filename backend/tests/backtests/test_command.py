@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.core.management import CommandError, call_command
 from accounts.models import User
 from backtests import services
 from backtests.models import BacktestRun, Status
+from market.models import Symbol
 from tests.backtests.runs import BACKEND, cent_candles, command, environment, in_process, read, write_csv
 
 pytestmark = pytest.mark.django_db
@@ -196,6 +198,82 @@ def test_a_report_that_fails_at_the_end_is_a_failed_run(folder: Path, monkeypatc
     with pytest.raises(CommandError, match="cannot be written"):
         called(*SMA, "--report", "pages/page.html")
     assert (run_recorded().status, "cannot be written" in run_recorded().error) == (Status.FAILED, True)
+
+
+THREE = ("--symbol", "CCCUSDT,AAAUSDT,BBBUSDT", "--interval", "1h", "--model", "sma_cross")
+
+
+def test_three_symbols_share_an_account(folder: Path):
+    for seed, name in enumerate(("AAAUSDT", "BBBUSDT", "CCCUSDT")):
+        write_csv(folder, cent_candles(600, seed=seed), f"{name}_1h.csv")
+    document = read(called(*THREE, "--max-open-positions", "2", "--report", "page.html", "--json"))
+    row = run_recorded()
+    assert row.symbol == document["symbol"] == "AAAUSDT,BBBUSDT,CCCUSDT"
+    assert row.trades == document["trades"]
+    assert {trade["symbol"] for trade in row.trades} == set(document["symbols"])
+    assert row.options["max_open_positions"] == 2
+    assert "at most 2 open positions" in (folder / "page.html").read_text()
+
+
+def test_a_missing_or_broken_file_of_one_symbol_is_named(folder: Path):
+    for name in ("AAAUSDT", "CCCUSDT"):
+        write_csv(folder, cent_candles(600), f"{name}_1h.csv")
+    with pytest.raises(CommandError, match="no candle file for BBBUSDT 1h"):
+        called(*THREE)
+    write_csv(folder, cent_candles(600), "BBBUSDT_1h.csv").write_text(
+        "timestamp,open,high,low,close,volume\nx,1,1,1,1,1\n"
+    )
+    with pytest.raises(CommandError, match=r"BBBUSDT_1h\.csv, line 2"):
+        called(*THREE)
+    assert not BacktestRun.objects.exists()
+
+
+def test_a_result_does_not_depend_on_what_the_database_knows_of_a_symbol(folder: Path):
+    before = called(*SMA, "--json")
+    stored = Symbol.objects.create(
+        symbol="BTCUSDT",
+        kind="crypto",
+        price_tick=Decimal("0.5"),
+        lot_step=Decimal("0.1"),
+        minimum_notional=Decimal(50),
+    )
+    assert called(*SMA, "--json") == before
+    document = read(called(*SMA, "--instrument", "stored", "--json"))
+    facts = document["instruments"][0]["instrument"]
+    assert facts == {
+        "price_tick": Decimal("0.5"), "lot_step": Decimal("0.1"), "minimum_notional": 50, "money_step": Decimal("0.01"),
+        "source": "stored",
+    }  # fmt: skip
+    assert BacktestRun.objects.order_by("pk").last().options["instruments"] == {"BTCUSDT": facts}
+    assert all(trade["price"] % Decimal("0.5") == 0 for trade in document["trades"])
+    stored.delete()
+    with pytest.raises(CommandError, match="the symbol BTCUSDT is not stored"):
+        called(*SMA, "--instrument", "stored")
+
+
+def test_a_stop_that_fills_at_the_low_is_never_better(folder: Path):
+    levels = ("--stop-loss", "0.01", "--take-profit", "0")
+    at_level, at_low = (read(called(*SMA, *levels, "--stop-fill", fill, "--json")) for fill in ("level", "low"))
+    first = [
+        next(trade for trade in document["trades"] if trade["reason"] == "stop_loss") for document in (at_level, at_low)
+    ]
+    assert first[0]["time"] == first[1]["time"]
+    assert first[0]["price"] >= first[1]["price"]
+    assert at_level["final_equity"] >= at_low["final_equity"]
+
+
+def test_a_rule_on_a_short_history_loads_neither_what_learns_nor_what_compiles(folder: Path):
+    script = (
+        "import sys; from django.core.management import execute_from_command_line as run\n"
+        "run(['manage.py', 'backtest_simulation', *sys.argv[1:]])\n"
+        "print([name for name in ('sklearn', 'plotly', 'rich', 'scipy', 'numba', 'llvmlite', 'exchange_calendars')"
+        " if name in sys.modules])"
+    )
+    variables = {**environment(folder), "DJANGO_SETTINGS_MODULE": "config.settings", "PYTHONPATH": str(BACKEND)}
+    finished = subprocess.run(
+        [sys.executable, "-c", script, *SMA], env=variables, cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert finished.stdout.splitlines()[-1] == "[]"
 
 
 def test_pacing_tells_every_candle(folder: Path):

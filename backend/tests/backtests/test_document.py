@@ -1,22 +1,27 @@
 import json
 from datetime import timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_DOWN, Decimal
 
 import numpy as np
 import pytest
 
 from backtests.document import STORED_POINTS, Document
 from backtests.runner import Result
-from engine.orders import Instrument
+from engine.orders import Action, Instrument
 from tests.backtests.runs import cent_candles, decimal_places, document_of, result, text_of
 from tests.markets import made_candles, random_walk
 
 KEYS = [
     "symbol", "interval", "start", "end", "candles", "seed", "model", "initial_balance", "final_equity", "free_cash",
     "return_percent", "buy_and_hold_return_percent", "accuracy", "baseline_accuracy", "metrics", "decisions",
-    "refusals", "trades", "equity",
+    "refusals", "symbols", "instruments", "trades", "equity",
 ]  # fmt: skip
-TRADE_KEYS = ["time", "action", "price", "quantity", "commission", "slippage", "pnl", "reason"]
+TRADE_KEYS = ["time", "symbol", "action", "price", "quantity", "commission", "slippage", "pnl", "reason"]
+INSTRUMENT_KEYS = [
+    "symbol", "candles", "start", "end", "trades", "closed_trades", "realised_profit", "commission",
+    "exposure_percent", "accuracy", "baseline_accuracy", "buy_and_hold_return_percent", "decisions", "refusals",
+    "instrument",
+]  # fmt: skip
 
 COINS = Instrument("XYZBTC", Decimal("0.00000001"), Decimal("0.001"), money_step=Decimal("0.00000001"))
 
@@ -47,7 +52,8 @@ def test_the_document_has_its_keys_and_no_others(run: Result):
     assert list(document) == KEYS
     assert all(list(trade) == TRADE_KEYS for trade in document["trades"])
     assert list(document["decisions"]) == ["BUY", "HOLD", "SELL"]
-    assert document["candles"] == len(document["equity"]) == len(run.candles)
+    assert [list(one) for one in document["instruments"]] == [INSTRUMENT_KEYS]
+    assert document["candles"] == len(document["equity"]) == run.candles
     assert (document["start"], document["end"]) == (document["equity"][0][0], document["equity"][-1][0])
 
 
@@ -59,7 +65,7 @@ def test_there_is_no_number_that_json_does_not_know(run: Result):
 
 
 def test_money_has_its_places_and_prices_lie_on_the_grid(run: Result):
-    document, instrument = document_of(run), run.instrument
+    document, instrument = document_of(run), run.instruments[0].instrument
     places = decimal_places(instrument.money_step)
     amounts = [document["initial_balance"], document["final_equity"], document["free_cash"]]
     amounts += [value for _, value in document["equity"]]
@@ -73,11 +79,12 @@ def test_money_has_its_places_and_prices_lie_on_the_grid(run: Result):
 
 def test_the_trades_alone_give_the_cash_and_the_equity_to_the_last_digit(run: Result):
     """The ledger once more, from nothing but the document and the closes."""
-    document, instrument = document_of(run), run.instrument
+    document, (one,) = document_of(run), run.instruments
+    instrument = one.instrument
     step, cash, quantity = instrument.money_step, document["initial_balance"], Decimal(0)
     paid = Decimal(0)
     waiting = document["trades"][::-1]
-    for (time, value), close in zip(document["equity"], run.candles["close"], strict=True):
+    for (time, value), close in zip(document["equity"], one.series.close.tolist(), strict=True):
         while waiting and waiting[-1]["time"] == time:
             trade = waiting.pop()
             amount = trade["price"] * trade["quantity"]
@@ -89,8 +96,8 @@ def test_the_trades_alone_give_the_cash_and_the_equity_to_the_last_digit(run: Re
                 received = (amount / step).to_integral_value("ROUND_DOWN") * step - trade["commission"]
                 cash, quantity = cash + received, quantity - trade["quantity"]
                 assert trade["pnl"] == received - paid
-        exact = cash + quantity * Decimal(str(close))
-        assert value == (exact / step).to_integral_value(ROUND_HALF_EVEN) * step
+        worth = quantity * close * instrument.price_tick
+        assert value == cash + (worth / step).to_integral_value(ROUND_DOWN) * step
     assert not waiting
     assert (cash, value) == (document["free_cash"], document["final_equity"])
 
@@ -104,6 +111,10 @@ def test_the_figures_agree_with_each_other(run: Result):
     assert metrics["return_percent"] == document["return_percent"]
     assert metrics["closed_trades"] == len(profits)
     assert metrics["gross_profit"] - metrics["gross_loss"] == sum(profits)
+    (one,) = document["instruments"]
+    assert (one["realised_profit"], one["trades"]) == (sum(profits), len(trades))
+    assert (one["exposure_percent"], one["decisions"]) == (metrics["exposure_percent"], document["decisions"])
+    assert (one["commission"], one["refusals"]) == (metrics["total_commission"], document["refusals"])
     assert metrics["total_commission"] == sum(trade["commission"] for trade in trades)
     executed = len([trade for trade in trades if trade["reason"] == "signal"])
     decided = sum(document["decisions"].values())
@@ -111,12 +122,14 @@ def test_the_figures_agree_with_each_other(run: Result):
 
 
 def test_a_time_names_a_candle_and_a_signal_is_filled_in_the_next_one():
-    found = result(cent_candles(300, seed=1))
-    times = [f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in found.candles.index]
-    assert [time for time, _ in document_of(found)["equity"]] == times
-    for trade in found.replay.trades:
-        if trade.fill.order.reason == "signal":
-            assert found.replay.actions[trade.row - 1] == trade.fill.order.action
+    candles = cent_candles(300, seed=1)
+    found = result(candles)
+    document, actions = document_of(found), found.instruments[0].series.actions
+    times = [f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in candles.index]
+    assert [time for time, _ in document["equity"]] == times
+    for trade in document["trades"]:
+        if trade["reason"] == "signal":
+            assert Action(actions[times.index(trade["time"]) - 1]).name == trade["action"]
 
 
 def test_the_same_run_gives_the_same_bytes():
@@ -160,9 +173,11 @@ def test_buy_and_hold_pays_the_same_costs_at_the_first_open_it_could_have():
     assert 0 <= 10000 - cost < price + Decimal("0.02") + price * Decimal("0.001")
     assert found.buy_and_hold.at(0) == 10000
     assert found.buy_and_hold.at(-1) == 10000 - cost + shares * Decimal(str(candles["close"].iloc[-1]))
+    (one,) = document_of(found)["instruments"]
+    assert one["buy_and_hold_return_percent"] == document_of(found)["buy_and_hold_return_percent"]
 
 
 def test_the_metrics_know_how_long_the_run_was():
     found = result(cent_candles(600))
-    assert found.candles.index[-1] - found.candles.index[0] == timedelta(hours=599)
+    assert found.times[-1] - found.times[0] == timedelta(hours=599).total_seconds()
     assert found.metrics.sharpe is not None

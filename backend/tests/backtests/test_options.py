@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from backtests.options import Model, Options, OptionsError, parse, parse_speed, spell
+from backtests.options import InstrumentSource, Model, Options, OptionsError, StopFill, parse, parse_speed, spell
 from engine.orders import Instrument
+from engine.terms import Limits
 from tests.backtests.runs import options
 
 
@@ -27,6 +28,13 @@ from tests.backtests.runs import options
         ("trailing_stop", "0.05", 0.05),
         ("quantity", "0.5", Decimal("0.5")),
         ("confidence", "1", 1.0),
+        ("max_open_positions", "0", 0),
+        ("max_exposure", "0.75", Decimal("0.75")),
+        ("max_daily_loss", "0.02", Decimal("0.02")),
+        ("max_drawdown", "1", Decimal(1)),
+        ("max_entries_per_day", "12", 12),
+        ("stop_fill", "low", StopFill.LOW),
+        ("instrument", "stored", InstrumentSource.STORED),
     ],
 )
 def test_a_text_becomes_a_value(name: str, text: str, value: Any):
@@ -40,7 +48,8 @@ BAD_NUMBERS = ["", "NaN", "nan", "inf", "-inf", "1e400", "1e99999", "abc", "1_00
 @pytest.mark.parametrize(
     "name",
     ["initial_balance", "confidence", "retrain_every", "fee_rate", "slippage", "seed", "stop_loss", "take_profit",
-     "trailing_stop", "max_position", "quantity"],
+     "trailing_stop", "max_position", "quantity", "max_open_positions", "max_exposure", "max_daily_loss",
+     "max_drawdown", "max_entries_per_day"],
 )  # fmt: skip
 def test_what_is_no_usable_number_is_refused_in_one_line(name: str, text: str):
     with pytest.raises(OptionsError) as refusal:
@@ -66,6 +75,15 @@ def test_what_is_no_usable_number_is_refused_in_one_line(name: str, text: str):
         ("seed", "4294967296"),
         ("seed", "1.5"),
         ("model", "oracle"),
+        ("stop_fill", "high"),
+        ("instrument", "guessed"),
+        ("max_open_positions", "1.5"),
+        ("max_open_positions", "1000001"),
+        ("max_exposure", "0"),
+        ("max_exposure", "1.01"),
+        ("max_daily_loss", "0"),
+        ("max_drawdown", "2"),
+        ("max_entries_per_day", "-1"),
         ("start", "2024-02-30"),
         ("start", "yesterday"),
         ("end", "20241101T"),
@@ -110,6 +128,29 @@ def test_stored_options_give_the_same_options_again():
         label_threshold=0.004,
     )
     assert Options.from_json(known.as_json()) == known
+    limited = options(symbol="B,A", max_open_positions=2, max_exposure=Decimal("0.5"), stop_fill="low")
+    assert Options.from_json(limited.as_json()) == limited
+
+
+def test_options_stored_before_there_were_limits_have_the_defaults():
+    stored = options().as_json()
+    for name in ("max_open_positions", "max_exposure", "max_daily_loss", "max_drawdown", "max_entries_per_day",
+                 "stop_fill", "instrument"):  # fmt: skip
+        del stored[name]
+    assert Options.from_json(stored) == options()
+
+
+def test_the_limits_and_the_fill_of_stops_reach_the_rules():
+    chosen = options(
+        max_open_positions=2, max_exposure=Decimal("0.6"), max_daily_loss=Decimal("0.02"), max_drawdown=Decimal("0.1"),
+        max_entries_per_day=3, stop_fill=StopFill.LOW,
+    )  # fmt: skip
+    rules = chosen.rules(Instrument("BTCUSDT"))
+    assert rules.limits == Limits(
+        Decimal("0.25"), Decimal("0.6"), Decimal("0.02"), Decimal("0.1"), max_entries_per_day=3, max_open_positions=2
+    )
+    assert rules.policy.stop_fills_at_low
+    assert not options().rules(Instrument("BTCUSDT")).policy.stop_fills_at_low
 
 
 def test_the_rules_hold_what_the_options_say():

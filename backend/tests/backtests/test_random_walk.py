@@ -11,7 +11,7 @@ import pytest
 from backtests import runner
 from backtests.options import Options
 from backtests.runner import Forecast, Result
-from backtests.series import Series
+from backtests.series import PriceHistory
 from engine.labels import forward_labels
 from engine.orders import Action
 from learning.training.calibration import Method
@@ -72,12 +72,12 @@ def test_a_forest_earns_nothing_on_a_random_walk(small_forests: None):
 def test_the_test_above_would_notice_a_look_into_the_future(monkeypatch: pytest.MonkeyPatch):
     """The same account, told one time in ten which way the next candle goes, and a coin's toss else."""
 
-    def peeking(options: Options, series: Series, on_progress: object) -> Forecast:
+    def peeking(options: Options, series: PriceHistory, on_progress: object) -> Forecast:
         candles, random = series.candles, np.random.default_rng(options.seed)
         truth = forward_labels(candles["close"].to_numpy(), 2, 0.0).values
         guess = random.choice([Action.SELL, Action.BUY], len(candles))
         chosen = np.where((random.random(len(candles)) < 0.1) & (truth >= 0), truth, guess)
-        return Forecast(np.eye(len(Action))[chosen], np.full(len(candles), 1.0))
+        return Forecast(chosen.astype(np.int8), np.ones(len(candles)), np.full(len(candles), 1.0))
 
     monkeypatch.setattr(runner, "_trained", peeking)
     assert t_statistic([played(seed, **FREE).metrics.return_percent for seed in range(SEEDS)]) > 3

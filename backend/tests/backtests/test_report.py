@@ -72,7 +72,7 @@ def trained() -> Result:
 def test_the_page_holds_the_numbers_of_the_document(trained: Result):
     page, document = page_of(trained), document_of(trained)
     cells = [row for row in page.tables["trades"] if row]
-    names = ("time", "action", "price", "quantity", "commission", "slippage", "pnl", "reason")
+    names = ("time", "symbol", "action", "price", "quantity", "commission", "slippage", "pnl", "reason")
     assert len(cells) == len(document["trades"]) > 10
     for row, trade in zip(cells, document["trades"], strict=True):
         known = ["" if trade[name] is None else str(trade[name]) for name in names]
@@ -86,8 +86,9 @@ def test_the_page_holds_the_numbers_of_the_document(trained: Result):
 
 def test_the_page_tells_when_its_models_were_trained(trained: Result):
     rows = [row for row in page_of(trained).tables["trainings"] if row]
-    assert len(rows) == len(trained.trainings) == 2
-    assert int(rows[0][1]) == trained.trainings[0].rows_trained == sum(int(cell) for cell in rows[0][4:])
+    (one,) = trained.instruments
+    assert len(rows) == len(one.trainings) == 2
+    assert int(rows[0][1]) == one.trainings[0].rows_trained == sum(int(cell) for cell in rows[0][4:])
 
 
 def test_the_charts_are_drawn_from_the_equity_of_the_document(trained: Result):
@@ -118,7 +119,7 @@ def test_a_page_about_nothing_opens_too():
 
 def test_many_candles_become_a_thinned_line():
     found = result(cent_candles(MOST_CANDLES * 4), fee_rate=Decimal(0), slippage=Decimal(0))
-    line, *markers = price_chart(found)["data"]
+    line, *markers = price_chart(found, found.instruments[0])["data"]
     assert line["type"] == "scatter"
     assert len(line["x"]) <= MOST_POINTS
     assert sum(len(marker["x"]) for marker in markers) <= MOST_MARKERS

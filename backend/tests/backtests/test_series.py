@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from backtests.options import OptionsError, parse
-from backtests.series import Series, cut
+from backtests.series import PriceHistory, cut
 from tests.backtests.runs import cent_candles
 
 # Hourly candles from 2024-01-01 00:00 to 2024-01-25 23:00.
@@ -13,11 +13,11 @@ FILE = Path("BTCUSDT_1h.csv")
 LATER = datetime(2025, 1, 1, tzinfo=UTC)
 
 
-def series(now: datetime = LATER, model: str = "sma_cross", **texts: str) -> Series:
+def series(now: datetime = LATER, model: str = "sma_cross", **texts: str) -> PriceHistory:
     return cut(CANDLES, parse({"model": model, **texts}, symbol="BTCUSDT", interval="1h"), FILE, now)
 
 
-def hours(found: Series) -> tuple[str, str]:
+def hours(found: PriceHistory) -> tuple[str, str]:
     index = found.tested.index
     return f"{index[0]:%m-%d %H}", f"{index[-1]:%m-%d %H}"
 

@@ -19,7 +19,8 @@ from engine.metrics import (
 
 YEAR = timedelta(days=365.25)
 EQUITY = np.array([100.0, 110.0, 99.0, 108.9, 119.79])
-PROFITS = [Decimal("10.00"), Decimal("-11.00"), Decimal("9.90"), Decimal("10.89"), Decimal(0)]
+PROFITS = np.array([1000, -1100, 990, 1089, 0])
+"""In cents."""
 
 
 def test_every_figure_of_a_small_run() -> None:

@@ -45,7 +45,7 @@ def test_what_the_venue_stated_comes_first():
     assert instrument == Instrument("BTCUSDT", D("0.5"), D(10), D(0), D("0.01"))
     # No zeros from the database column: they would show in every price.
     assert [str(step) for step in (instrument.price_tick, instrument.lot_step)] == ["0.5", "10"]
-    assert str(instrument.price(42506.43)) == "42506.5"
+    assert str(instrument.price(instrument.ticks(42506.43))) == "42506.5"
 
 
 def test_what_the_venue_did_not_state_is_inferred():

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, ClassVar, NoReturn, TextIO
 
 from django.conf import settings
 from django.core.checks import Tags
@@ -22,13 +22,11 @@ from backtests.options import Options, OptionsError, parse, parse_speed
 from backtests.pacing import lines
 from backtests.progress import progress_bar
 from backtests.report_file import ReportError, check_path, write_page
-from backtests.series import Series
 from backtests.wording import notes
 from config.embedded import prepare_embedded_database
 from engine.candles import CandleError
-from learning.training.fit import TrainingError
 from market.errors import MarketError
-from market.instruments import parse_symbol
+from market.symbols import parse_symbol
 
 BAD_USAGE = 2
 INTERRUPTED = 130
@@ -50,6 +48,14 @@ ARGUMENTS = {
     "trailing_stop": "a fraction below the highest price since the entry; 0 for none",
     "max_position": "the largest position as a fraction of equity",
     "quantity": "a fixed size for every entry, instead of one by equity, confidence and risk",
+    "max_open_positions": "no entry while so many positions are open",
+    "max_exposure": "the largest sum of all positions as a fraction of equity",
+    "max_daily_loss": "no entry after the loss of this fraction of the equity with which the UTC day began",
+    "max_drawdown": "no entry while equity is by this fraction below its peak",
+    "max_entries_per_day": "the most entries of a UTC day",
+    "stop_fill": "what a stop that is reached inside a candle fills at: level, or low (of the candle)",
+    "instrument": "where tick, lot step and least order come from: inferred (from the candles and the kind of the "
+    "symbol), or stored (in the database)",
 }
 FLAGS = {"start": "--start-date", "end": "--end-date"}
 DEFAULTS = {field.name: f" (default {field.default})" for field in fields(Options) if field.default is not None}
@@ -62,8 +68,8 @@ class OneLineParser(CommandParser):
 
 
 class Command(BaseCommand):
-    help = "Play past candles through a strategy, out of sample and after costs, and tell how it did."
-    requires_system_checks = [Tags.security]  # the others import every view
+    help = "Play past candles through a strategy, out of sample and after costs, and print how it did."
+    requires_system_checks: ClassVar[list[str]] = [Tags.security]  # the others import every view
 
     def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(*args, **kwargs)
@@ -73,7 +79,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--email", help="the user whose run this is; may be left out")
-        parser.add_argument("--symbol", default=settings.DEFAULT_SYMBOL, help="default %(default)s")
+        parser.add_argument(
+            "--symbol",
+            default=settings.DEFAULT_SYMBOL,
+            help="one symbol, or several for one account, as in BTCUSDT,ETHUSDT (default %(default)s)",
+        )
         parser.add_argument("--interval", default=settings.DEFAULT_INTERVAL, help="default %(default)s")
         for name, words in ARGUMENTS.items():
             flag = FLAGS.get(name, f"--{name.replace('_', '-')}")
@@ -91,19 +101,18 @@ class Command(BaseCommand):
             prepare_embedded_database()
             row = services.new_run(options, user_of(given["email"]))
         with one_line_errors(), cancelled_when_interrupted(row), quiet_without_a_reader():
-            series = services.series_for(options)
             with progress_bar(sys.stderr) as on_progress:
-                document = Document(services.simulate(options, series, on_progress))
+                document = Document(services.simulate(options, on_progress))
             if speed:
                 pace(document, speed, self.stderr if given["json"] else self.stdout)
             if page is not None:
-                write_report(row, document, series, page)
+                write_report(row, document, page)
             services.finish(row, document)
-            self.tell(row, document, series, page, as_json=given["json"])
+            self.print_result(row, document, page, as_json=given["json"])
 
-    def tell(self, row: BacktestRun, document: Document, series: Series, page: Path | None, as_json: bool) -> None:
+    def print_result(self, row: BacktestRun, document: Document, page: Path | None, as_json: bool) -> None:
         if as_json:
-            for notice in series.notices:
+            for notice in notes(document.result):
                 self.stderr.write(f"note: {notice}\n")
             for chunk in document.chunks():
                 self.stdout.write(chunk)
@@ -111,7 +120,7 @@ class Command(BaseCommand):
         # Not for a script that asks for JSON.
         from backtests.terminal import show
 
-        show(document, notes(document.result, series), self.stdout)
+        show(document, notes(document.result), self.stdout)
         written = "" if page is None else f" The report is {page}."
         self.stdout.write(f"Recorded as run {row.pk}.{written}\n")
 
@@ -119,7 +128,8 @@ class Command(BaseCommand):
 def options_of(given: dict[str, Any]) -> Options:
     texts = {name: given[name] for name in ARGUMENTS}
     threshold = settings.MODEL_THRESHOLD_PERCENT / 100
-    return parse(texts, symbol=parse_symbol(given["symbol"]), interval=given["interval"], label_threshold=threshold)
+    symbols = ",".join(parse_symbol(text) for text in given["symbol"].split(","))
+    return parse(texts, symbol=symbols, interval=given["interval"], label_threshold=threshold)
 
 
 def user_of(email: str | None) -> User | None:
@@ -140,12 +150,12 @@ def pace(document: Document, seconds: float, stream: TextIO) -> None:
         time.sleep(seconds)
 
 
-def write_report(row: BacktestRun, document: Document, series: Series, page: Path) -> None:
+def write_report(row: BacktestRun, document: Document, page: Path) -> None:
     # Plotly and the templates take a moment that only a report should cost.
     from backtests.report import render
 
     try:
-        write_page(page, render(document, notes(document.result, series)))
+        write_page(page, render(document, notes(document.result)))
     except ReportError as error:
         services.fail(row, str(error))
         raise
@@ -155,7 +165,14 @@ def write_report(row: BacktestRun, document: Document, series: Series, page: Pat
 def one_line_errors() -> Iterator[None]:
     try:
         yield
-    except (OptionsError, CandleError, MarketError, TrainingError, ReportError) as error:
+    except (OptionsError, CandleError, MarketError, ReportError) as error:
+        raise CommandError(str(error)) from error
+    except ValueError as error:
+        # Not for a run without a training.
+        from learning.training.fit import TrainingError
+
+        if not isinstance(error, TrainingError):
+            raise
         raise CommandError(str(error)) from error
 
 
