@@ -53,26 +53,26 @@ def one_price(prices: list[int], actions: list[int], rules: Rules) -> Series:
 
 def test_a_price_that_explodes_while_a_position_is_held_is_noticed() -> None:
     """No decision is made after the explosion: the valuation itself has to notice."""
-    rules = Rules(CENTS, NO_COSTS, Policy(**FREE, max_position=1.0, risk_per_trade=1.0), Limits(Decimal(1)))
+    rules = Rules(CENTS, NO_COSTS, Policy(**FREE, quantity=Decimal(2 * 10**12)), Limits(Decimal(1)))
     exploding = one_price([1, 1, 10**6, 10**6], [2, 1, 1, 1], rules)
-    series, cash = [exploding] * 5, 10**13
-    assert simulate([one_price([10**6] * 4, [1] * 4, rules)] * 5, cash, compiled=CHECKED).equity.dtype == np.int64
-    played = simulate(series, cash, compiled=CHECKED)
+    cash = 12 * 10**12
+    assert simulate([exploding], cash, compiled=CHECKED).equity.dtype == np.int64
+    played = simulate([exploding] * 5, cash, compiled=CHECKED)
     assert played.equity.dtype == object
-    assert played.equity[-1] > cash * 10**5
+    assert played.equity[-1] == 2 * 10**12 + 10**19 > 2**63
 
 
 def test_an_exposure_that_explodes_before_the_next_entry_is_noticed() -> None:
     """Exposure is compared in hundredths of a percent: what is held counts ten thousand times."""
-    limited = Limits(Decimal(1), max_exposure=Decimal("0.0001"))
-    cash = 2**48
-    first = Rules(CENTS, NO_COSTS, Policy(**FREE, quantity=Decimal(cash // 20_000)), limited)
+    limited, cash = Limits(Decimal(1), max_exposure=Decimal("0.0001")), 2 * 10**15
+    first = Rules(CENTS, NO_COSTS, Policy(**FREE, quantity=Decimal(2 * 10**10)), limited)
     held = one_price([1, 1, 10_000, 10_000], [2, 1, 1, 1], first)
     second = Rules(CENTS, NO_COSTS, Policy(**FREE, quantity=Decimal(1)), limited)
     entering = one_price([1, 1, 1, 1], [1, 1, 2, 1], second)
-    played = simulate([held, entering], cash, compiled=CHECKED)
-    assert same(played, simulate([held, entering], cash))
-    assert len(played.fills) == 1
+    series = [*[held] * 6, entering]
+    played = simulate(series, cash, compiled=CHECKED)
+    assert same(played, simulate(series, cash))
+    assert len(played.fills) == 6
 
 
 @pytest.mark.parametrize(
