@@ -100,6 +100,6 @@ def test_what_fits_keeps_its_terms_and_gets_its_bounds() -> None:
     found = bounded(plain, 10_000_000)
     assert found is not None
     assert found._replace(largest_lots=plain.largest_lots, largest_money=plain.largest_money) == plain
-    # 23 billion BTC at 100,000.00 each, and 230 billion of money: nobody has as much.
+    # A million BTC at 100,000.00 each, and 100 billion of money.
     assert found.largest_lots * 1e-5 > 1e6
     assert found.largest_money * 0.01 > 1e11

@@ -223,7 +223,7 @@ ALL = Limits(
         (Code.EXCEEDS_POSITION, "cannot sell 0.01000 BTCUSDT: 0.00300 held"),
     ],
 )
-def test_a_refusal_is_told_with_the_figures_that_were_compared(code: Code, text: str) -> None:
+def test_a_refusal_states_the_figures_that_were_compared(code: Code, text: str) -> None:
     instrument = replace(BTC, minimum_notional=Decimal(600))
     t = terms_of(Rules(instrument, limits=ALL))
     h = Holding(300, 12_345, 4_000_000, 0, 0, 0, 1, 4_000_000)
