@@ -50,3 +50,10 @@ def test_dust_is_sold_for_no_more_commission_than_there_is_money() -> None:
         a, h, event = sell(account(cash), holding(1, mark=1000), 1, 1000, SIGNAL, t)
         assert (event.outcome, event.action, event.amount, event.commission) == (EXECUTED, SELL, 0, paid)
         assert (a.cash, a.commissions, h.lots) == (cash - paid, paid, 0)
+
+
+def test_a_commission_is_charged_on_the_amount_before_it_is_rounded() -> None:
+    """Two fifths of 2.5 cents are one cent; of the 3 cents that are paid they would be two."""
+    halves = Instrument("X", lot_step=Decimal("0.5"))
+    t = terms(halves, Costs(Decimal("0.4"), Decimal(0)))
+    assert (amount_paid(5, 1, t), amount_received(5, 1, t), commission(5, 1, t)) == (3, 2, 1)
