@@ -235,3 +235,12 @@ def test_every_code_has_a_text() -> None:
     t = terms_of(Rules(BTC))
     for code in Code:
         assert refusal_text(code, account(), FLAT, 0, 1, 0.0, BTC, t)
+
+
+def test_exposure_counts_what_is_held_of_the_instrument_once() -> None:
+    """40 lots are held and 30 wanted: 7,000.00 of an equity of 14,000.00. Others may be held as well."""
+    a, h = holder(40)
+    half = limited(max_exposure=Decimal("0.5"))
+    assert refusal(a, h, 30, half) is None
+    assert refusal(a, h, 31, half) is Code.EXPOSURE_LIMIT
+    assert refusal(a._replace(worth=a.worth + 1, cash=a.cash - 1), h, 30, half) is Code.EXPOSURE_LIMIT
