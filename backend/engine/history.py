@@ -164,7 +164,7 @@ def play(
             for field in range(len(event)):
                 fills[filled, 1 + field] = event[field]
             filled += 1
-        # One step adds less than the bound: after it, the sum itself has not overflowed yet.
+        # One step adds less than 2**62 to what was at most 2**62: the sum has not overflowed yet.
         if max(a.cash + a.worth, a.commissions) > t.largest_money:
             stopped = OVERFLOW
             break

@@ -1,6 +1,6 @@
 """What an account does with a history, written once more: slowly, in exact fractions of prices, quantities and money.
 
-It shares no code with the fold. Trades and refusals are told in the order in which they happen.
+It shares no code with the fold. Trades and refusals are recorded in the order in which they happen.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ def down(amount: Fraction, step: Fraction) -> Fraction:
     return floor(amount / step) * step
 
 
-def said(number: object) -> Fraction:
+def as_written(number: object) -> Fraction:
     """A float or a Decimal as it is written."""
     return Fraction(str(number))
 
@@ -156,9 +156,9 @@ class Oracle:
         price, amount, fee = self.costs_of_buying(k, quantity, requested)
         stop = target = None
         if policy.stop_loss is not None:
-            stop = down(price * (1 - said(policy.stop_loss)), self.tick[k])
+            stop = down(price * (1 - as_written(policy.stop_loss)), self.tick[k])
         if policy.take_profit is not None:
-            target = up(price * (1 + said(policy.take_profit)), self.tick[k])
+            target = up(price * (1 + as_written(policy.take_profit)), self.tick[k])
         self.cash -= amount + fee
         self.entries += 1
         self.positions[k] = Position(quantity, amount + fee, price, stop, target, high=price)
@@ -195,7 +195,7 @@ class Oracle:
         if held.stop:
             stops.append((held.stop, "stop_loss"))
         if policy.trailing_stop is not None:
-            trailing = down(held.high * (1 - said(policy.trailing_stop)), self.tick[k])
+            trailing = down(held.high * (1 - as_written(policy.trailing_stop)), self.tick[k])
             if trailing > (held.stop or 0):
                 stops = [(trailing, "trailing_stop")]
         hit = [(level, reason) for level, reason in stops if low <= level]

@@ -1,118 +1,59 @@
-from datetime import datetime
 from decimal import Decimal
-from itertools import product
+from fractions import Fraction
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.fills import execution_report, fill
-from engine.orders import Action, Code, Fill, Instrument, Order, Quote, Reason, Refusal
-from engine.terms import Costs
-from tests.engine.accounts import BTC, NOON, costs, filled, instruments, order
+from engine.account import buy, sell
+from engine.fills import amount_paid, amount_received, buy_price, ceil_div, commission, sell_price
+from engine.orders import BUY, EXECUTED, SELL, SIGNAL, Instrument
+from engine.terms import Costs, Rules, terms_of
+from tests.engine.accounts import BTC, account, costs, holding, instruments, terms
+from tests.engine.oracle import down, up
 
 
 def test_the_sample_of_the_specification_comes_out_exactly() -> None:
-    report = execution_report(filled(Action.BUY, "1", "88500.00"), Action.BUY, "BTCUSDT", "order_123456", NOON)
-    assert report == {
-        "status": "executed",
-        "order_id": "order_123456",
-        "ticker": "BTCUSDT",
-        "action": "BUY",
-        "quantity": 1,
-        "requested_price": 88500.00,
-        "executed_price": 88588.50,
-        "commission": 88.59,
-        "slippage": 88.50,
-        "timestamp": "2024-12-07T12:00:00Z",
-        "message": "Trade executed successfully",
-        "reason_code": "signal",
-    }
+    """88500.00 at 0.1 % slippage and 0.1 % commission: 88588.50 and 88.59."""
+    t = terms(BTC)
+    _, _, event = buy(account(10_000_000), holding(0), 100_000, 8_850_000, t)
+    assert (event.outcome, event.action, event.reason) == (EXECUTED, BUY, SIGNAL)
+    assert (event.requested, event.price, event.amount, event.commission) == (8_850_000, 8_858_850, 8_858_850, 8859)
 
 
-def test_the_sample_is_exact_in_decimal_too() -> None:
-    bought = filled(Action.BUY, "1", "88500.00")
-    found = [str(number) for number in (bought.price, bought.commission, bought.slippage, bought.amount)]
-    assert found == ["88588.50", "88.59", "88.50", "88588.50"]
+@given(instruments(), costs(), st.integers(1, 10**9), st.integers(1, 10**9))
+def test_every_rounding_is_against_the_trader(instrument: Instrument, rates: Costs, tick: int, lots: int) -> None:
+    t = terms_of(Rules(instrument, rates))
+    money, lot, step = (Fraction(each) for each in (instrument.money_step, instrument.lot_step, instrument.price_tick))
+    slippage, fee = Fraction(rates.slippage_rate), Fraction(rates.fee_rate)
+    assert buy_price(tick, t) == up(tick * (1 + slippage), Fraction(1))
+    assert sell_price(tick, t) == max(down(tick * (1 - slippage), Fraction(1)), 1)
+    assert amount_paid(tick, lots, t) * money == up(tick * step * lots * lot, money)
+    assert amount_received(tick, lots, t) * money == down(tick * step * lots * lot, money)
+    assert commission(tick, lots, t) * money == up(tick * step * lots * lot * fee, money)
 
 
-def test_a_refusal_is_reported_with_its_code() -> None:
-    refusal = Refusal(Code.KILL_SWITCH, "the kill switch is on: no entries")
-    report = execution_report(refusal, Action.BUY, "BTCUSDT", "order_1", NOON)
-    assert (report["status"], report["reason_code"], report["executed_price"]) == ("rejected", "kill_switch", None)
-
-
-@pytest.mark.parametrize("code", [Code.HOLD, Code.NO_POSITION, Code.POSITION_OPEN])
-def test_nothing_to_do_is_skipped_and_not_rejected(code: Code) -> None:
-    assert execution_report(Refusal(code, ""), Action.HOLD, "BTCUSDT", "order_1", NOON)["status"] == "skipped"
-
-
-@given(
-    st.sampled_from([Action.BUY, Action.SELL]),
-    st.decimals("0.00001", "1000", places=5),
-    st.decimals("0.5", "100000", places=2),
-    instruments(),
-    costs(),
-)
-def test_every_rounding_is_against_the_trader(
-    action: Action, quantity: Decimal, price: Decimal, instrument: Instrument, costs: Costs
-) -> None:
-    done = fill(Order("BTCUSDT", action, quantity, price), instrument, costs, NOON)
-    moved = price * (1 + costs.slippage_rate if action is Action.BUY else 1 - costs.slippage_rate)
-    worse = (
-        (done.price >= moved) if action is Action.BUY else (done.price <= moved or done.price == instrument.price_tick)
-    )
-    assert worse
-    assert abs(done.price - moved) < instrument.price_tick
-    paid = done.amount - done.price * quantity
-    assert 0 <= (paid if action is Action.BUY else -paid) < instrument.money_step
-    assert 0 <= done.commission - done.price * quantity * costs.fee_rate < instrument.money_step
-    assert done.price % instrument.price_tick == 0
-    assert done.amount % instrument.money_step == 0
+@given(st.integers(), st.integers(1))
+def test_a_division_is_rounded_up(numerator: int, denominator: int) -> None:
+    assert ceil_div(numerator, denominator) == -(-numerator // denominator)
+    assert 0 <= ceil_div(numerator, denominator) * denominator - numerator < denominator
 
 
 def test_a_seller_gets_one_tick_at_the_least() -> None:
     coin = Instrument("PEPEUSDT", price_tick=Decimal("0.00000001"), money_step=Decimal("0.00000001"))
-    sold = fill(order(Action.SELL, "1000", "0.00000001"), coin, Costs(), NOON)
-    assert sold.price == Decimal("0.00000001")
+    assert sell_price(1, terms(coin)) == 1
 
 
-@pytest.mark.parametrize(("step", "mode"), list(product(["0.05", "0.25", "0.5", "2", "10"], ["up", "down"])))
-def test_ticks_that_are_no_power_of_ten_are_kept(step: str, mode: str) -> None:
-    grid = Instrument("FUTURE", price_tick=Decimal(step))
-    rounded = (grid.tick_up if mode == "up" else grid.tick_down)(Decimal("101.13"))
-    assert rounded % Decimal(step) == 0
-    assert abs(rounded - Decimal("101.13")) < Decimal(step)
-    assert (rounded > Decimal("101.13")) == (mode == "up")
+def test_dust_is_sold_for_no_more_commission_than_there_is_money() -> None:
+    """A lot worth a hundredth of a cent brings nothing, and its commission is rounded up to a cent."""
+    t = terms(BTC)
+    for cash, paid in ((0, 0), (1, 1), (5, 1)):
+        a, h, event = sell(account(cash), holding(1, mark=1000), 1, 1000, SIGNAL, t)
+        assert (event.outcome, event.action, event.amount, event.commission) == (EXECUTED, SELL, 0, paid)
+        assert (a.cash, a.commissions, h.lots) == (cash - paid, paid, 0)
 
 
-def test_it_refuses_a_naive_datetime() -> None:
-    with pytest.raises(ValueError, match="aware"):
-        Fill(order(), datetime(2024, 1, 1), *[Decimal(1)] * 4)  # noqa: DTZ001
-
-
-@pytest.mark.parametrize("price", ["0", "-1", "NaN"])
-def test_it_refuses_a_quote_without_a_price(price: str) -> None:
-    with pytest.raises((ValueError, ArithmeticError)):
-        Quote(Decimal(price))
-
-
-def test_an_order_cannot_hold() -> None:
-    with pytest.raises(ValueError, match="HOLD"):
-        order(Action.HOLD)
-
-
-@pytest.mark.parametrize("quantity", ["0", "-1", "NaN"])
-def test_an_order_needs_a_quantity(quantity: str) -> None:
-    with pytest.raises((ValueError, ArithmeticError)):
-        Order("BTCUSDT", Action.BUY, Decimal(quantity), Decimal(1), Reason.MANUAL)
-
-
-@pytest.mark.parametrize("rate", ["-0.1", "1", "NaN"])
-def test_costs_are_fractions(rate: str) -> None:
-    with pytest.raises((ValueError, ArithmeticError)):
-        Costs(fee_rate=Decimal(rate))
-
-
-def test_the_instrument_of_the_tests_rounds_to_cents() -> None:
-    assert str(BTC.price(88500.123)) == "88500.12"
+def test_a_commission_is_charged_on_the_amount_before_it_is_rounded() -> None:
+    """Two fifths of 2.5 cents are one cent; of the 3 cents that are paid they would be two."""
+    halves = Instrument("X", lot_step=Decimal("0.5"))
+    t = terms(halves, Costs(Decimal("0.4"), Decimal(0)))
+    assert (amount_paid(5, 1, t), amount_received(5, 1, t), commission(5, 1, t)) == (3, 2, 1)

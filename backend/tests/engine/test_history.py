@@ -5,13 +5,15 @@ from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine import history
+from engine.decide import choose
 from engine.history import (
     AMOUNT,
     CLOSE,
@@ -35,8 +37,20 @@ from engine.history import (
 from engine.ledger import FLAT, opened
 from engine.orders import BUY, HOLD, NO_DECISION, OUTCOMES, SELL, Code, Instrument, Reason, refusal_counts
 from engine.terms import Costs, Limits, Policy, Rules, terms_of
-from tests.engine.accounts import CENTS, FREE, NO_COSTS, WHOLE, Market, accounts, limits, random_series, rules
+from tests.engine.accounts import (
+    CENTS,
+    FREE,
+    NO_COSTS,
+    WHOLE,
+    Market,
+    accounts,
+    limits,
+    moody_probabilities,
+    random_series,
+    rules,
+)
 from tests.engine.oracle import Oracle, Trade
+from tests.markets import real_candles
 
 REASONS = list(Reason)
 Account = tuple[list[Series], int]
@@ -101,6 +115,38 @@ def played_and_expected(account: Account) -> tuple[Played, Oracle]:
 @given(accounts())
 def test_the_fold_does_what_the_oracle_does(account: Account) -> None:
     assert_agrees(*played_and_expected(account))
+
+
+REAL = [("BTCUSDT_1h", "0.01"), ("SPY_1h", "0.01"), ("PEPEUSDT_1h", "0.00000001"), ("AAPL_1d", "0.05")]
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    names=st.lists(st.sampled_from(REAL), min_size=1, max_size=3),
+    start=st.integers(0, 1500),
+    rows=st.integers(1, 150),
+    holes=st.lists(st.integers(1, 149), max_size=4),
+    seed=st.integers(0, 10**6),
+    stated=rules(),
+)
+def test_the_fold_does_what_the_oracle_does_on_real_candles(
+    real_data: Path, names: list[tuple[str, str]], start: int, rows: int, holes: list[int], seed: int, stated: Rules
+) -> None:
+    series = []
+    for k, (name, tick) in enumerate(names):
+        candles = real_candles(real_data, name).iloc[start : start + rows]
+        candles = candles.drop(candles.index[[hole for hole in holes if hole < len(candles)]])
+        instrument = replace(stated.instrument, price_tick=Decimal(tick))
+        probabilities = moody_probabilities(len(candles), seed + k)
+        actions, confidence = choose(probabilities, stated.policy.confidence_threshold)
+        prices = {name: instrument.tick_array(candles[name].to_numpy()) for name in ("open", "high", "low", "close")}
+        length = 86400 if name.endswith("_1d") else 3600
+        times = candles.index.as_unit("s").asi8
+        one = Rules(instrument, stated.costs, stated.policy, stated.limits)
+        series.append(
+            Series(one, length, times, **prices, actions=actions, confidence=confidence, noise=confidence / 20)
+        )
+    assert_agrees(*played_and_expected((series, int(10_000 / stated.instrument.money_step))))
 
 
 LIMITS = [
@@ -326,7 +372,9 @@ def all_in(instrument: Instrument = CENTS, limits: Limits = WHOLE, **policy: obj
     return Rules(instrument, Costs(), Policy(**{**FREE, "max_position": 1.0, **policy}), limits)
 
 
-def told(actions: str, rules: Rules | None = None, opens: list[int] | None = None, **columns: list[int]) -> Played:
+def play_letters(
+    actions: str, rules: Rules | None = None, opens: list[int] | None = None, **columns: list[int]
+) -> Played:
     series = hand_made(
         opens or [10_000] * len(actions), [LETTERS[letter] for letter in actions], rules or all_in(), **columns
     )
@@ -334,17 +382,17 @@ def told(actions: str, rules: Rules | None = None, opens: list[int] | None = Non
 
 
 def test_a_decision_is_filled_at_the_open_of_the_next_candle() -> None:
-    played = told("BHSHH", opens=[9000, 9100, 9200, 9300, 9400], low=[8000] * 5, high=[11_000] * 5)
+    played = play_letters("BHSHH", opens=[9000, 9100, 9200, 9300, 9400], low=[8000] * 5, high=[11_000] * 5)
     assert [(fill[ROW], fill[REQUESTED]) for fill in played.fills] == [(1, 9100), (3, 9300)]
 
 
 def test_the_last_decision_stays_pending() -> None:
-    played = told("HB")
+    played = play_letters("HB")
     assert (len(played.fills), [OUTCOMES[number] for number in played.outcomes]) == (0, ["hold", "pending"])
 
 
 def test_every_decision_has_one_outcome() -> None:
-    played = told("-SBBHSSH")
+    played = play_letters("-SBBHSSH")
     assert [OUTCOMES[number] for number in played.outcomes] == [
         "none", "no_position", "executed", "position_open", "hold", "executed", "no_position", "pending",
     ]  # fmt: skip
@@ -352,34 +400,34 @@ def test_every_decision_has_one_outcome() -> None:
 
 
 def test_a_decision_waits_for_the_next_open_across_candles_without_one() -> None:
-    played = told("B--S-")
+    played = play_letters("B--S-")
     assert [OUTCOMES[number] for number in played.outcomes] == ["executed", "none", "none", "executed", "none"]
 
 
 def test_an_entry_can_be_stopped_in_its_own_candle() -> None:
-    played = told("BHH", all_in(stop_loss=0.05), low=[10_000, 9000, 10_000])
+    played = play_letters("BHH", all_in(stop_loss=0.05), low=[10_000, 9000, 10_000])
     assert [(fill[ROW], REASONS[fill[REASON]]) for fill in played.fills] == [(1, Reason.SIGNAL), (1, Reason.STOP_LOSS)]
 
 
 def test_after_a_stop_the_next_buy_enters_again() -> None:
-    played = told("BBBBB", all_in(stop_loss=0.05), low=[10_000, 10_000, 9000, 10_000, 10_000])
+    played = play_letters("BBBBB", all_in(stop_loss=0.05), low=[10_000, 10_000, 9000, 10_000, 10_000])
     assert [fill[ROW] for fill in played.fills] == [1, 2, 3]
 
 
 def test_the_kill_switch_refuses_every_entry() -> None:
-    played = told("BBBBB", all_in(limits=Limits(kill_switch=True)))
+    played = play_letters("BBBBB", all_in(limits=Limits(kill_switch=True)))
     assert refusal_counts(played.outcomes) == {Code.KILL_SWITCH.value: 4}
     assert played.account == opened(1_000_000)._replace(day=0)
 
 
 def test_without_candles_nothing_happens() -> None:
-    played = told("")
+    played = play_letters("")
     assert (len(played.fills), played.account, played.outcomes.size) == (0, opened(1_000_000), 0)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
 def test_short_histories_are_played(rows: int) -> None:
-    played = told("B" * rows)
+    played = play_letters("B" * rows)
     assert len(played.fills) == (1 if rows > 1 else 0)
     assert played.equity.size == rows
 
@@ -414,7 +462,7 @@ def test_one_account_counts_in_one_money_step() -> None:
 
 
 def test_a_longer_list_of_fills_than_the_first_guess_is_kept() -> None:
-    played = told("BS" * 1500, Rules(CENTS, NO_COSTS, Policy(**FREE), WHOLE))
+    played = play_letters("BS" * 1500, Rules(CENTS, NO_COSTS, Policy(**FREE), WHOLE))
     assert len(played.fills) == 2999
     assert played.account.cash + played.account.worth == 1_000_000
 
