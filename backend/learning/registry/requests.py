@@ -2,9 +2,9 @@
 
 import uuid
 
-from django.contrib.auth.models import AbstractBaseUser
 from django.utils import timezone
 
+from accounts.models import User
 from learning.choice import ModelChoice
 from learning.models import ModelVersion, TrainingTask
 from learning.registry.selectors import waiting_trainings
@@ -13,7 +13,7 @@ from market.models import Symbol
 CLAIM_ATTEMPTS = 10
 
 
-def request_training(user: AbstractBaseUser, symbol: Symbol, interval: str, name: str) -> TrainingTask:
+def request_training(user: User, symbol: Symbol, interval: str, name: str) -> TrainingTask:
     """Raises RecipeError where `name` is not a model name."""
     return TrainingTask.objects.create(
         task_id=uuid.uuid4(), user=user, symbol=symbol, interval=interval, name=str(ModelChoice.named(name))

@@ -455,10 +455,15 @@ def test_steps_of_other_candles_are_refused(steps: list[int]) -> None:
         simulate([hand_made([100] * 2, [HOLD] * 2, all_in())], 1000, steps=np.array(steps))
 
 
-def test_one_account_counts_in_one_money_step() -> None:
+def test_an_account_counts_in_the_finest_money_step_of_its_instruments() -> None:
     satoshis = Instrument("ETHBTC", money_step=Decimal("0.00000001"))
-    with pytest.raises(ValueError, match="same money steps"):
-        simulate([hand_made([100], [HOLD], all_in()), hand_made([100], [HOLD], all_in(satoshis))], 1000)
+    fixed = Rules(CENTS, Costs(), Policy(**FREE, quantity=Decimal(3)), WHOLE)
+    own = hand_made([100, 110, 125, 120], [BUY, HOLD, SELL, HOLD], fixed)
+    alone = simulate([own], 100_000)
+    beside = simulate([own, hand_made([100], [HOLD], all_in(satoshis))], 100_000 * 10**6)
+    assert beside.account.cash == alone.account.cash * 10**6 != 100_000 * 10**6
+    assert beside.equity[:4].tolist() == [equity * 10**6 for equity in alone.equity.tolist()]
+    assert (beside.fills[:, [AMOUNT, COMMISSION, PROFIT]] == alone.fills[:, [AMOUNT, COMMISSION, PROFIT]] * 10**6).all()
 
 
 def test_a_longer_list_of_fills_than_the_first_guess_is_kept() -> None:
