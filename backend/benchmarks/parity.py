@@ -14,12 +14,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from engine.jump import replay
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from tests.engine.test_replay import CASH, WARM, assert_same, moody_probabilities, walk
 
 from benchmarks.candles import PROJECT
 from engine.snapshot import market_frame
 from engine.terms import Rules
 from tests.engine.accounts import rules
-from tests.engine.test_replay import CASH, WARM, assert_same, moody_probabilities, walk
 from tests.markets import real_candles
 
 SHIPPED = ("EURUSD_1h", "GOOG_1d", "IBM_1d")
