@@ -224,6 +224,8 @@ def _trained(options: Options, history: PriceHistory, on_progress: Progress | No
 def _prepared(
     options: Options, on_progress: Progress | None, history: PriceHistory, instrument: Instrument
 ) -> Prepared:
+    # Before a training, which takes minutes.
+    _check_balance(options, instrument)
     _check_prices(history, instrument)
     tested, rows = history.tested, slice(history.start, None)
     forecast = _trained(options, history, on_progress) if options.model.is_trained else sma_cross(history.candles)
@@ -326,9 +328,13 @@ def _cash(options: Options, instruments: Sequence[Instrument]) -> int:
                 f"{instruments[0].symbol} is paid for in steps of {step}, {one.symbol} in steps of {one.money_step}: "
                 "they cannot share an account"
             )
+    return int(balance / step)
+
+
+def _check_balance(options: Options, instrument: Instrument) -> None:
+    balance, step = options.initial_balance, instrument.money_step
     if balance % step:
         raise OptionsError(f"the initial balance {balance} is not in whole steps of {step}")
-    return int(balance / step)
 
 
 def _check_prices(history: PriceHistory, instrument: Instrument) -> None:
