@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtests.curve import thinned
-from backtests.exact_json import exact_json
+from backtests.exact_json import JsonText, exact_json
 from backtests.runner import Result, Tested
 from backtests.trades import open_times, steps_text, trades_json
 from engine.history import ACTION, COMMISSION, LOTS, PRICE, PROFIT, REQUESTED
@@ -62,9 +62,9 @@ class Document:
         }
 
     @cached_property
-    def trades_text(self) -> str:
+    def trades_text(self) -> JsonText:
         """A JSON list with one object for each fill; `pnl` is null on a BUY."""
-        return trades_json(self.result)
+        return JsonText(trades_json(self.result))
 
     def thinned_equity(self) -> list[tuple[str, Decimal]]:
         """At most STORED_POINTS of the equity: the first, the last, and the extremes between them."""

@@ -13,7 +13,6 @@ from django.utils import timezone
 
 from accounts.models import User
 from backtests.document import Document, instrument_facts
-from backtests.exact_json import JsonText
 from backtests.models import BacktestRun, Status
 from backtests.options import InstrumentSource, Options, OptionsError
 from backtests.runner import Progress, Result, run
@@ -68,7 +67,7 @@ def finish(row: BacktestRun, document: Document) -> BacktestRun:
         row.options["instruments"] = {one.symbol: instrument_facts(result, one) for one in result.instruments}
     row.metrics = document.summary["metrics"]
     row.summary = {name: value for name, value in document.summary.items() if name != "metrics"}
-    row.trades, row.equity = JsonText(document.trades_text), document.thinned_equity()
+    row.trades, row.equity = document.trades_text, document.thinned_equity()
     row.progress = 100
     with _without_query_log():
         return _end(row, Status.DONE)

@@ -1,5 +1,6 @@
 """The compiled loops: the same to the last digit, and a file of machine code that is never believed blindly."""
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from backtests import compiled
-from engine.history import Machine, Played, Series, simulate
+from engine.history import Columns, Machine, Played, Series, _end_to_end, simulate
 from engine.orders import Instrument
 from engine.terms import Costs, Limits, Policy, Rules
 
@@ -65,6 +66,19 @@ def test_compiled_and_plain_agree_to_the_last_digit(
 ):
     chosen = [series(f"S{k}", seed + k, rows, policy, limits) for k in range(count)]
     assert_same(simulate(chosen, 1_000_000), simulate(chosen, 1_000_000, compiled=machine))
+
+
+def test_columns_that_lie_end_to_end_are_not_copied_and_play_the_same(machine: Machine):
+    apart = [series(f"S{k}", k, 300, Policy(), Limits()) for k in range(3)]
+    wholes = {name: np.concatenate([getattr(one, name) for one in apart]) for name in Columns._fields[1:]}
+    parts = {name: np.split(whole, [300, 600]) for name, whole in wholes.items()}
+    joined = [
+        replace(one, **{name: columns[k] for name, columns in parts.items()}) for k, one in enumerate(apart)
+    ]  # fmt: skip
+    for chosen in (joined, joined[::-1], [joined[0], joined[2]]):
+        copied = [replace(one, **{name: getattr(one, name).copy() for name in wholes}) for one in chosen]
+        assert_same(simulate(copied, 1_000_000), simulate(chosen, 1_000_000, compiled=machine))
+    assert all(_end_to_end(columns) is wholes[name] for name, columns in parts.items())
 
 
 def assert_same(plain: Played, native: Played) -> None:
