@@ -24,7 +24,7 @@ STEPS: list[tuple[Any, str]] = [
     (decision_maker.DecisionMaker, "_close"),
     (decision_maker.DecisionMaker, "_decide"),
     (decision_maker.DecisionMaker, "_message"),
-    (execution_agent, "locked_sessions"),
+    (execution_agent, "sessions_of"),
     (execution_agent, "save"),
     (session, "within"),
     (session, "at_close"),

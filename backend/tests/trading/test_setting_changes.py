@@ -57,7 +57,7 @@ def test_a_change_waits_for_an_agent_at_work(change: Callable[[Account, Symbol],
 
 def session_of(account: Account, symbol: Symbol) -> AccountSession:
     with transaction.atomic():
-        (session,) = locked_sessions(Q(pk=account.pk), [symbol])
+        (session,) = locked_sessions(Q(pk=account.pk), [symbol], with_follows=True)
     return session
 
 

@@ -64,7 +64,7 @@ class DecisionMaker:
 
         Of one moment all markets are closed before the first is decided on.
         """
-        sessions = locked_sessions(concerned(messages), {message.symbol for message in messages})
+        sessions = locked_sessions(concerned(messages), {message.symbol for message in messages}, with_follows=True)
         observed = [Observed.of(message) for message in messages]
         observed.sort(key=lambda it: (it.closed, it.snapshot.symbol, it.message.pk))
         outgoing: list[Message] = []
@@ -192,7 +192,7 @@ def concerned(messages: Sequence[Message]) -> Q:
             symbol__in=symbols, is_active=True, account__settings__interval=interval, account__settings__status=RUNNING
         )
         held = Position.objects.filter(symbol__in=symbols, closed_at=None, account__settings__interval=interval)
-        chosen |= Q(pk__in=follows.values("account")) | Q(pk__in=held.values("account"))
+        chosen |= Q(pk__in=follows.values("account").union(held.values("account")))
     return chosen
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q
 from django.utils import timezone
 
 from engine.orders import NOTHING_TO_DO, Action, Reason
@@ -12,12 +11,15 @@ from market.models import Symbol
 from market.sources.replay import Price
 from trading.agents import journal
 from trading.agents.reports import FAILURE, failure_report, fill_report, refusal_report
-from trading.books.session import AccountSession, Refusal, locked_sessions, save
+from trading.books.session import AccountSession, Refusal, save, sessions_of
 from trading.messages.adapter import DjangoAgentAdapter, Handled
 from trading.models import Account, AgentType, Decision, Message
 
 Quotes = Callable[[Symbol, str, datetime], Price | None]
 """The first price of a symbol at an interval after a moment, or None while there is none."""
+
+
+OUTCOME = ["status", "reason_code", "executed_at"]
 
 
 class ExecutionAgent:
@@ -34,12 +36,13 @@ class ExecutionAgent:
         """The decisions of a batch, each under the lock of its account: of one moment exits first, then entries, each
         in the order of their symbols. A decision without a price yet is deferred.
         """
-        symbols = {message.symbol for message in messages}
-        sessions = {it.account.pk: it for it in locked_sessions(Q(pk__in={it.account_id for it in messages}), symbols)}
-        # Read after the lock: until then another worker may have carried them out.
-        decisions = Decision.objects.defer("explanation", "reasoning").in_bulk(
-            [message.payload["decision_id"] for message in messages]
-        )
+        chosen = Decision.objects.filter(pk__in=[message.payload["decision_id"] for message in messages])
+        # With the lock of the accounts: until it is held another worker may have carried them out.
+        locked = chosen.select_for_update(of=("account",)).select_related("account").order_by("account")
+        decisions = {row.pk: row for row in locked.defer("explanation", "reasoning")}
+        accounts = {row.account_id: row.account for row in decisions.values()}
+        found = sessions_of(list(accounts.values()), {message.symbol for message in messages})
+        sessions = {session.account.pk: session for session in found}
         work = [(message, decisions[message.payload["decision_id"]]) for message in messages]
         work.sort(key=lambda it: (it[1].close_time, it[1].action != Action.SELL.name, it[0].symbol.symbol, it[0].pk))
         handled, prices = Handled(), dict[tuple[int, str, datetime], Price | None]()
@@ -55,7 +58,10 @@ class ExecutionAgent:
             handled.outgoing.append(self._carry_out(sessions[message.account_id], message, decision, price))
             done.append(decision)
         save(list(sessions.values()))
-        Decision.objects.bulk_update(done, ["status", "reason_code", "executed_at"])
+        if len(done) == 1:
+            done[0].save(update_fields=OUTCOME)
+        else:
+            Decision.objects.bulk_update(done, OUTCOME)
         self.activity.record([session.account for session in sessions.values()])
         return handled
 

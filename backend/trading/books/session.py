@@ -296,25 +296,33 @@ def entry_price(before: Decimal, price_before: Decimal, quantity: Decimal, price
     return mean.quantize(ENTRY_PRICE_STEP, ROUND_HALF_EVEN)
 
 
-def locked_sessions(chosen: Q, symbols: Collection[Symbol] = ()) -> list[AccountSession]:
+def locked_sessions(chosen: Q, symbols: Collection[Symbol] = (), with_follows: bool = False) -> list[AccountSession]:
     """The sessions of the accounts that a condition chooses, locked in one order so that two workers cannot wait for
-    each other; with what they follow of these symbols.
+    each other; `with_follows` reads which of the symbols they trade.
+    """
+    locked = Account.objects.select_for_update(of=("self",)).filter(chosen).order_by("pk")
+    return sessions_of(list(locked), symbols, with_follows)
+
+
+def sessions_of(
+    locked: Sequence[Account], symbols: Collection[Symbol], with_follows: bool = False
+) -> list[AccountSession]:
+    """The sessions of accounts that are locked already.
 
     All but the accounts is read after they are locked: until then a worker may trade, or a user change a setting.
     """
-    locked = list(Account.objects.select_for_update(of=("self",)).filter(chosen).order_by("pk"))
     if not locked:
         return []
     keys = [account.pk for account in locked]
     settings = {row.account_id: row for row in TradingSettings.objects.filter(account__in=keys)}
     positions: dict[int, dict[str, Position]] = {key: {} for key in keys}
-    open_ones = Position.objects.filter(account__in=keys, closed_at=None).select_related("symbol").order_by("pk")
-    for position in open_ones:
+    for position in Position.objects.filter(account__in=keys, closed_at=None).select_related("symbol").order_by("pk"):
         positions[position.account_id][position.symbol.symbol] = position
     followed: dict[int, set[int]] = {key: set() for key in keys}
-    follows = Follow.objects.filter(account__in=keys, symbol__in=symbols, is_active=True)
-    for account, symbol in follows.values_list("account", "symbol"):
-        followed[account].add(symbol)
+    if with_follows:
+        follows = Follow.objects.filter(account__in=keys, symbol__in=symbols, is_active=True)
+        for account, symbol in follows.values_list("account", "symbol"):
+            followed[account].add(symbol)
     return [
         AccountSession(row, settings[row.pk], positions[row.pk], frozenset(followed[row.pk]), symbols) for row in locked
     ]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, transaction
@@ -26,6 +27,8 @@ BATCH = 500
 MOST_ATTEMPTS = 5
 DEFER_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
+# The steps in which a symbol is traded hardly ever change; a change is used at most this much later.
+SYMBOLS_KEPT_SECONDS = 1.0
 
 # The database's trouble and not the message's: nothing has happened, and the next sweep tries again.
 OUTAGES = (OperationalError, InterfaceError)
@@ -51,6 +54,8 @@ class DjangoAgentAdapter:
         self.agent = agent
         self.wake = wake
         self.give_up: GiveUp | None = None
+        self._symbols: dict[int, Symbol] = {}
+        self._symbols_read = 0.0
 
     def message(
         self,
@@ -89,10 +94,10 @@ class DjangoAgentAdapter:
                 transaction.on_commit(partial(wake, recipient))
 
     def send_message(self, to_agent: str, message_type: str, payload: dict[str, Any], **details: Any) -> Message:
-        """Writes one message, and returns the row that is stored under its key."""
+        """Publishes one message and returns it, without its database id."""
         message = self.message(to_agent, message_type, payload, **details)
         self.publish([message])
-        return Message.objects.get(key=message.key)
+        return message
 
     def work(self, handle: Handler, limit: int = BATCH) -> int:
         """Claims what waits, has it handled and publishes the outcome, in one transaction. How many were claimed.
@@ -151,9 +156,12 @@ class DjangoAgentAdapter:
             self.agent, timezone.now(), limit, only, is_chosen, is_chosen and self.agent == AgentType.DECISION_MAKER
         )
         claimed = sorted(Message.objects.raw(sql, parameters), key=lambda message: message.pk)
-        symbols = Symbol.objects.in_bulk({message.symbol_id for message in claimed}) if claimed else {}
+        missing = {message.symbol_id for message in claimed} - self._symbols.keys()
+        if missing or monotonic() - self._symbols_read > SYMBOLS_KEPT_SECONDS:
+            self._symbols = Symbol.objects.in_bulk({message.symbol_id for message in claimed})
+            self._symbols_read = monotonic()
         for message in claimed:
-            message.symbol = symbols[message.symbol_id]
+            message.symbol = self._symbols[message.symbol_id]
         return claimed
 
     def _failed(self, message: Message, error: Exception) -> None:
