@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-TARGET_RATIO = 3.0
+TARGET_RATIO = 5.0
 ROWS, WARM_UP, PATIENCE_SECONDS = 6000, 20, 30.0
 # In turns, so that a slow minute of the machine meets both.
 ROUNDS = 3

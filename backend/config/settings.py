@@ -84,6 +84,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+    # Those of `database.rows`, from the fourth time on; the ORM's own are never prepared.
+    DATABASES["default"]["OPTIONS"].setdefault("prepare_threshold", 3)
     # Left to itself, PostgreSQL goes through new tables as if each page that an index leads to were sought on a disk.
     DATABASES["default"]["OPTIONS"].setdefault("options", "-c random_page_cost=1.1")
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ WITH free AS MATERIALIZED (
     WHERE processed_at IS NULL AND parked_at IS NULL AND {waiting} ORDER BY id LIMIT %s {skip}
 )
 UPDATE trading_message SET processed_at = %s
-WHERE id IN (SELECT id FROM free) AND COALESCE(processed_at, parked_at) IS NULL RETURNING *
+WHERE id IN (SELECT id FROM free) AND COALESCE(processed_at, parked_at) IS NULL RETURNING {columns}
 """
 
 # A candle is decided on only when the candle before it, and all that was decided on it, is done.
@@ -26,7 +26,7 @@ IN_TURN = """NOT EXISTS (
 
 
 def claim_statement(
-    recipient: str, now: Any, limit: int, only: int | None, is_due: bool, in_turn: bool
+    recipient: str, now: Any, limit: int, only: int | None, is_due: bool, in_turn: bool, columns: str
 ) -> tuple[str, Sequence[Any]]:
     """SQL and parameters that claim up to `limit` messages of an agent, or `only` the one of that key.
 
@@ -43,5 +43,5 @@ def claim_statement(
         parameters.append(only)
     # SKIP LOCKED only spares workers on PostgreSQL from waiting for each other.
     skip = "FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
-    sql = CLAIM.format(waiting=" AND ".join(waiting), skip=skip)
+    sql = CLAIM.format(waiting=" AND ".join(waiting), skip=skip, columns=columns)
     return sql, [*parameters, limit, connection.ops.adapt_datetimefield_value(now)]

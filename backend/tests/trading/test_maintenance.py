@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, ProgrammingError, connection, models, transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from tests.engine.accounts import moody_probabilities
@@ -128,7 +127,7 @@ def test_a_new_counter_of_an_account_is_stored(monkeypatch: pytest.MonkeyPatch) 
 def test_a_row_that_is_updated_twice_keeps_the_second_value() -> None:
     account = play()
     with transaction.atomic():
-        (session,) = locked_sessions(Q(pk=account.pk))
+        (session,) = locked_sessions([account.pk], [])
         for cash in (session.books.cash + 100, session.books.cash + 250):
             session.books = session.books._replace(cash=cash)
             save([session])

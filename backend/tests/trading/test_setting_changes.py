@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
-from django.db.models import Q
 
 from market.models import Symbol
 from tests.trading.markets import running_account
@@ -57,7 +56,7 @@ def test_a_change_waits_for_an_agent_at_work(change: Callable[[Account, Symbol],
 
 def session_of(account: Account, symbol: Symbol) -> AccountSession:
     with transaction.atomic():
-        (session,) = locked_sessions(Q(pk=account.pk), [symbol], with_follows=True)
+        (session,) = locked_sessions([account.pk], [symbol])
     return session
 
 

@@ -5,8 +5,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import NamedTuple
 
-from django.db.models import Q
-
+from database.rows import insert
 from engine.decide import choose, decision_payload, reasoning
 from engine.orders import NO_DECISION, Action, Reason
 from engine.snapshot import Snapshot
@@ -15,9 +14,9 @@ from learning.registry.serving import Prediction, Predictor, rule_prediction
 from trading.agents import journal
 from trading.agents.fallback import FallbackNotes
 from trading.agents.reports import fill_report
-from trading.books.session import AccountSession, locked_sessions, save
+from trading.books.session import AccountSession, concerned_sessions, locked_sessions, save
 from trading.messages.adapter import DjangoAgentAdapter, Handled
-from trading.models import Account, AgentType, Decision, Follow, Message, Position, TradingSettings
+from trading.models import Account, AgentType, Decision, Message, TradingSettings
 
 # Their accounts are locked until all of them are decided on.
 MARKETS_AT_ONCE = 25
@@ -64,7 +63,7 @@ class DecisionMaker:
 
         Of one moment all markets are closed before the first is decided on.
         """
-        sessions = locked_sessions(concerned(messages), {message.symbol for message in messages}, with_follows=True)
+        sessions = concerned_sessions(messages)
         observed = [Observed.of(message) for message in messages]
         observed.sort(key=lambda it: (it.closed, it.snapshot.symbol, it.message.pk))
         outgoing: list[Message] = []
@@ -92,7 +91,7 @@ class DecisionMaker:
         The caller holds a transaction. An account that holds the symbol was valued at this close before.
         """
         market = Observed.of(message)
-        (session,) = locked_sessions(Q(pk=account.pk), [message.symbol])
+        (session,) = locked_sessions([account.pk], [message.symbol])
         key = decision_key(message, account.pk)
         if (stored := Message.objects.filter(key=key).first()) is not None:
             return stored
@@ -156,7 +155,7 @@ class DecisionMaker:
         return decided
 
     def _written(self, decided: Sequence[tuple[Observed, Decision]]) -> list[Message]:
-        Decision.objects.bulk_create([row for _, row in decided])
+        insert([row for _, row in decided])
         return [self._message(market, row) for market, row in decided]
 
     def _message(self, market: Observed, row: Decision) -> Message:
@@ -181,19 +180,6 @@ class DecisionMaker:
 
 def decision_key(snapshot: Message, account: int) -> str:
     return f"decision:{snapshot.pk}:{account}"
-
-
-def concerned(messages: Sequence[Message]) -> Q:
-    """Accounts that trade one of these markets, and those that hold its symbol: they stay protected."""
-    chosen = Q()
-    for interval in {message.interval for message in messages}:
-        symbols = {message.symbol_id for message in messages if message.interval == interval}
-        follows = Follow.objects.filter(
-            symbol__in=symbols, is_active=True, account__settings__interval=interval, account__settings__status=RUNNING
-        )
-        held = Position.objects.filter(symbol__in=symbols, closed_at=None, account__settings__interval=interval)
-        chosen |= Q(pk__in=follows.values("account").union(held.values("account")))
-    return chosen
 
 
 def chosen(answer: Prediction | None, threshold: float) -> Choice | None:

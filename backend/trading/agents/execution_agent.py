@@ -6,12 +6,13 @@ from typing import Any
 
 from django.utils import timezone
 
+from database.rows import DECISIONS, fetch
 from engine.orders import NOTHING_TO_DO, Action, Reason
 from market.models import Symbol
 from market.sources.replay import Price
 from trading.agents import journal
 from trading.agents.reports import FAILURE, failure_report, fill_report, refusal_report
-from trading.books.session import AccountSession, Refusal, save, sessions_of
+from trading.books.session import AccountSession, Refusal, locked_sessions, save
 from trading.messages.adapter import DjangoAgentAdapter, Handled
 from trading.models import Account, AgentType, Decision, Message
 
@@ -36,13 +37,12 @@ class ExecutionAgent:
         """The decisions of a batch, each under the lock of its account: of one moment exits first, then entries, each
         in the order of their symbols. A decision without a price yet is deferred.
         """
-        chosen = Decision.objects.filter(pk__in=[message.payload["decision_id"] for message in messages])
-        # With the lock of the accounts: until it is held another worker may have carried them out.
-        locked = chosen.select_for_update(of=("account",)).select_related("account").order_by("account")
-        decisions = {row.pk: row for row in locked.defer("explanation", "reasoning")}
-        accounts = {row.account_id: row.account for row in decisions.values()}
-        found = sessions_of(list(accounts.values()), {message.symbol for message in messages})
+        accounts = {message.account_id for message in messages}
+        found = locked_sessions(sorted(accounts), {message.symbol for message in messages})
         sessions = {session.account.pk: session for session in found}
+        # Read after the lock: until then another worker may have carried them out.
+        keys = [message.payload["decision_id"] for message in messages]
+        decisions = {row.pk: row for row in fetch(Decision, DECISIONS, ("explanation", "reasoning"), keys=keys)}
         work = [(message, decisions[message.payload["decision_id"]]) for message in messages]
         work.sort(key=lambda it: (it[1].close_time, it[1].action != Action.SELL.name, it[0].symbol.symbol, it[0].pk))
         handled, prices = Handled(), dict[tuple[int, str, datetime], Price | None]()

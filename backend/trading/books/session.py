@@ -11,8 +11,16 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decima
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from django.db.models import Q
-
+from database.rows import (
+    FOLLOWED_BY,
+    LOCKED_BY_KEY,
+    LOCKED_CONCERNED,
+    OPEN_POSITIONS_OF,
+    SETTINGS_OF,
+    fetch,
+    insert,
+    update,
+)
 from engine.account import Event, at_close, at_open, within
 from engine.decide import risk_score, wanted_lots
 from engine.fills import amount_received
@@ -32,6 +40,7 @@ from trading.models import (
     Decision,
     EquityPoint,
     Follow,
+    Message,
     Order,
     Position,
     SessionRecord,
@@ -296,33 +305,34 @@ def entry_price(before: Decimal, price_before: Decimal, quantity: Decimal, price
     return mean.quantize(ENTRY_PRICE_STEP, ROUND_HALF_EVEN)
 
 
-def locked_sessions(chosen: Q, symbols: Collection[Symbol] = (), with_follows: bool = False) -> list[AccountSession]:
-    """The sessions of the accounts that a condition chooses, locked in one order so that two workers cannot wait for
-    each other; `with_follows` reads which of the symbols they trade.
-    """
-    locked = Account.objects.select_for_update(of=("self",)).filter(chosen).order_by("pk")
-    return sessions_of(list(locked), symbols, with_follows)
+def locked_sessions(accounts: Collection[int], symbols: Collection[Symbol]) -> list[AccountSession]:
+    """The sessions of these accounts, locked in one order so that two workers cannot wait for each other."""
+    return _sessions(fetch(Account, LOCKED_BY_KEY, keys=accounts), symbols)
 
 
-def sessions_of(
-    locked: Sequence[Account], symbols: Collection[Symbol], with_follows: bool = False
-) -> list[AccountSession]:
-    """The sessions of accounts that are locked already.
+def concerned_sessions(messages: Sequence[Message]) -> list[AccountSession]:
+    """Those of the accounts that trade one of the markets of these snapshots or hold its symbol, locked likewise."""
+    locked = fetch(Account, LOCKED_CONCERNED, snapshots=[message.pk for message in messages])
+    return _sessions(locked, {message.symbol for message in messages})
 
-    All but the accounts is read after they are locked: until then a worker may trade, or a user change a setting.
-    """
+
+def _sessions(locked: Sequence[Account], symbols: Collection[Symbol]) -> list[AccountSession]:
+    """All but the accounts is read after they are locked: until then a worker may trade, or a user change a setting."""
     if not locked:
         return []
-    keys = [account.pk for account in locked]
-    settings = {row.account_id: row for row in TradingSettings.objects.filter(account__in=keys)}
+    keys, known = [account.pk for account in locked], {symbol.pk: symbol for symbol in symbols}
+    follows = fetch(Follow, FOLLOWED_BY, accounts=keys, symbols=list(known)) if known else []
+    settings = {row.account_id: row for row in fetch(TradingSettings, SETTINGS_OF, accounts=keys)}
+    held = fetch(Position, OPEN_POSITIONS_OF, accounts=keys)
+    if unknown := {position.symbol_id for position in held} - known.keys():
+        known |= Symbol.objects.in_bulk(unknown)
     positions: dict[int, dict[str, Position]] = {key: {} for key in keys}
-    for position in Position.objects.filter(account__in=keys, closed_at=None).select_related("symbol").order_by("pk"):
+    for position in held:
+        position.symbol = known[position.symbol_id]
         positions[position.account_id][position.symbol.symbol] = position
     followed: dict[int, set[int]] = {key: set() for key in keys}
-    if with_follows:
-        follows = Follow.objects.filter(account__in=keys, symbol__in=symbols, is_active=True)
-        for account, symbol in follows.values_list("account", "symbol"):
-            followed[account].add(symbol)
+    for follow in follows:
+        followed[follow.account_id].add(follow.symbol_id)
     return [
         AccountSession(row, settings[row.pk], positions[row.pk], frozenset(followed[row.pk]), symbols) for row in locked
     ]
@@ -332,26 +342,25 @@ def save(sessions: Sequence[AccountSession]) -> None:
     """Writes all that has happened in these sessions, in the order in which rows refer to each other."""
     for session in sessions:
         if session.settle():
-            session.account.save()
-    Order.objects.bulk_create([row for session in sessions for row in session.orders])
-    Trade.objects.bulk_create([row for session in sessions for row in session.trades])
-    CashEntry.objects.bulk_create([row for session in sessions for row in session.entries])
-    AgentLog.objects.bulk_create([row for session in sessions for row in session.lines])
+            update(session.account)
+    insert([row for session in sessions for row in session.orders])
+    insert([row for session in sessions for row in session.trades])
+    insert([row for session in sessions for row in session.entries])
+    insert([row for session in sessions for row in session.lines])
     traded = {key: row for session in sessions for key, row in session.traded.items()}
     marked = [row for session in sessions for key, row in session.marked.items() if key not in traded]
     # What was closed makes room for what was opened: there is one open position in a symbol.
     for row in traded.values():
         if row.pk is not None:
-            row.save()
-    Position.objects.bulk_create([row for row in traded.values() if row.pk is None])
-    Position.objects.bulk_update(marked, ["mark", "high"])
-    EquityPoint.objects.bulk_create(
-        [row for session in sessions for row in session.points.values()],
-        update_conflicts=True,
-        unique_fields=["account", "time"],
-        update_fields=["balance", "equity"],
-    )
-    SessionRecord.objects.bulk_create([
+            update(row)
+    insert([row for row in traded.values() if row.pk is None])
+    if len(marked) == 1:
+        update(marked[0])
+    else:
+        Position.objects.bulk_update(marked, ["mark", "high"])
+    points = [row for session in sessions for row in session.points.values()]
+    insert(points, updates=["balance", "equity"], unique=["account", "time"])
+    insert([
         SessionRecord(account=session.account, number=session.account.sessions, steps=session.steps)
         for session in sessions
         if session.steps

@@ -18,6 +18,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from database.claim import claim_statement
+from database.rows import columns_of, insert, returned
 from market.models import Symbol
 from trading.models import Account, AgentType, Message
 
@@ -88,7 +89,7 @@ class DjangoAgentAdapter:
     def publish(self, messages: Iterable[Message]) -> None:
         """Writes messages; one whose key is stored already is left as it is. Wakes the recipients after the commit."""
         messages = list(messages)
-        Message.objects.bulk_create(messages, ignore_conflicts=True)
+        insert(messages, unique=["key"])
         if (wake := self.wake) is not None:
             for recipient in sorted({message.recipient for message in messages if message.recipient}):
                 transaction.on_commit(partial(wake, recipient))
@@ -153,9 +154,15 @@ class DjangoAgentAdapter:
         """One that is asked for by its key may be tried before its time, unless it has to be in turn."""
         is_chosen = only is None or in_turn
         sql, parameters = claim_statement(
-            self.agent, timezone.now(), limit, only, is_chosen, is_chosen and self.agent == AgentType.DECISION_MAKER
+            self.agent,
+            timezone.now(),
+            limit,
+            only,
+            is_due=is_chosen,
+            in_turn=is_chosen and self.agent == AgentType.DECISION_MAKER,
+            columns=columns_of(Message),
         )
-        claimed = sorted(Message.objects.raw(sql, parameters), key=lambda message: message.pk)
+        claimed = sorted(returned(Message, sql, parameters), key=lambda message: message.pk)
         missing = {message.symbol_id for message in claimed} - self._symbols.keys()
         if missing or monotonic() - self._symbols_read > SYMBOLS_KEPT_SECONDS:
             self._symbols = Symbol.objects.in_bulk({message.symbol_id for message in claimed})

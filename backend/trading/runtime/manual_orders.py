@@ -8,7 +8,6 @@ from hashlib import sha256
 from uuid import uuid4
 
 from django.db import transaction
-from django.db.models import Q
 
 from engine.candles import interval_length
 from engine.orders import Action, Reason
@@ -73,7 +72,7 @@ def place_order(
         return known
     moment = price_now(request.account, ticket.symbol)
     with transaction.atomic():
-        (session,) = locked_sessions(Q(pk=request.account.pk), [ticket.symbol])
+        (session,) = locked_sessions([request.account.pk], [ticket.symbol])
         # Again: another request with the key may have held the lock.
         if known := request.stored_response():
             return known
@@ -89,7 +88,7 @@ def close_position(account: Account, position: Position) -> Trade:
         raise closed
     moment = price_now(account, position.symbol)
     with transaction.atomic():
-        (session,) = locked_sessions(Q(pk=account.pk), [position.symbol])
+        (session,) = locked_sessions([account.pk], [position.symbol])
         held = session.positions.get(position.symbol.symbol)
         if held is None or held.pk != position.pk:
             raise closed

@@ -6,9 +6,8 @@ from accounts.models import User
 from market.models import Symbol
 from tests.api import make_user, problem, register
 from tests.trading.api.markets import API, NONSENSE, account_of, body, results
-from trading.agents.decision_maker import concerned
 from trading.books.accounts import MOST_SYMBOLS, WATCH_LIST, start_agents
-from trading.books.session import AccountSession, locked_sessions
+from trading.books.session import AccountSession, concerned_sessions
 from trading.models import AgentState, CashEntry, Decision, Follow, Message, TradingSettings
 from trading.selectors.markets import watched_markets
 
@@ -97,9 +96,9 @@ def test_there_is_a_most(client, user):
     assert problem(client.post(SYMBOLS, {"symbol": "ONEMORE"})) == (409, "too_many_symbols")
 
 
-def concerned_sessions() -> list[AccountSession]:
+def concerned() -> list[AccountSession]:
     with transaction.atomic():
-        return locked_sessions(concerned([Message.objects.get()]))
+        return concerned_sessions([Message.objects.get()])
 
 
 def test_an_inactive_symbol_is_watched_and_not_traded(client, user, played):
@@ -107,10 +106,10 @@ def test_an_inactive_symbol_is_watched_and_not_traded(client, user, played):
     start_agents(account_of(user))
     assert body(client.patch(address, {"is_active": False}))["is_active"] is False
     played.observe()
-    assert not concerned_sessions()
+    assert not concerned()
     assert "BTCUSDT" not in [market.symbol.symbol for market in watched_markets()]
     assert body(client.patch(address, {"is_active": True}))["is_active"] is True
-    assert len(concerned_sessions()) == 1
+    assert len(concerned()) == 1
 
 
 @pytest.mark.parametrize("change", [{}, {"is_active": "yes"}, {"is_active": 1}, {"is_active": None}, {"name": "x"}, []])
