@@ -16,8 +16,8 @@ from django.db.models import Field, Model
 
 Row = TypeVar("Row", bound=Model)
 
-# A longer INSERT is rare, and would be another prepared statement for each length.
-MOST_ROWS = 4
+# So many rows go into one INSERT: a few lengths, each of which is prepared once for a connection.
+LENGTHS = (64, 16, 4, 1)
 
 # ruff: noqa: S608 (statements are put together from names of models and of this module)
 LOCKED_BY_KEY = "id {keys} ORDER BY id {lock}"
@@ -85,11 +85,8 @@ def insert(rows: Sequence[Row], updates: Sequence[str] = (), unique: Sequence[st
         return
     model = type(rows[0])
     fields = [field for field in _fields(model, ()) if not field.primary_key]
-    for row in rows:
-        row._prepare_related_fields_for_save(operation_name="insert")
-    values = [value for row in rows for value in _values(row, fields, is_new=True)]
-    only_database = any(hasattr(value, "resolve_expression") for value in values)
-    if connection.vendor != "postgresql" or len(rows) > MOST_ROWS or only_database:
+    expressions = [value for row in rows for value in row.__dict__.values() if hasattr(value, "resolve_expression")]
+    if connection.vendor != "postgresql" or expressions:
         model._default_manager.bulk_create(
             rows,
             ignore_conflicts=bool(unique and not updates),
@@ -98,17 +95,25 @@ def insert(rows: Sequence[Row], updates: Sequence[str] = (), unique: Sequence[st
             unique_fields=unique if updates else None,
         )
         return
-    places = ", ".join([f"({', '.join(['%s'] * len(fields))})"] * len(rows))
-    sql = f'INSERT INTO "{model._meta.db_table}" ({_named(fields)}) VALUES {places}'
+    conflict = "RETURNING id"
     if unique:
         known = _named([model._meta.get_field(name) for name in unique])
         columns = [_named([model._meta.get_field(name)]) for name in updates]
         action = f"UPDATE SET {', '.join(f'{name} = EXCLUDED.{name}' for name in columns)}" if updates else "NOTHING"
-        _execute(f"{sql} ON CONFLICT ({known}) DO {action}", values)
-        return
-    keys = _execute(f'{sql} RETURNING "id"', values).fetchall()
-    for row, (key,) in zip(rows, keys, strict=True):
-        row.pk, row._state.adding, row._state.db = key, False, connection.alias
+        conflict = f"ON CONFLICT ({known}) DO {action}"
+    places, done = f"({', '.join(['%s'] * len(fields))})", 0
+    while done < len(rows):
+        length = next(length for length in LENGTHS if length <= len(rows) - done)
+        part = rows[done : done + length]
+        for row in part:
+            row._prepare_related_fields_for_save(operation_name="insert")  # type: ignore[attr-defined]
+        sql = (
+            f'INSERT INTO "{model._meta.db_table}" ({_named(fields)}) VALUES {", ".join([places] * length)} {conflict}'
+        )
+        found = _execute(sql, [value for row in part for value in _values(row, fields, is_new=True)])
+        for row, (key,) in zip(part, [] if unique else found.fetchall(), strict=not unique):
+            row.pk, row._state.adding, row._state.db = key, False, connection.alias
+        done += length
 
 
 def update(row: Model) -> None:
@@ -150,6 +155,6 @@ def _converters(model: type[Model], without: tuple[str, ...]) -> list[tuple[int,
 def _execute(sql: str, parameters: Sequence[Any]) -> Any:
     """psycopg's own cursor: it prepares a statement that comes again, where Django's puts parameters into the text."""
     connection.ensure_connection()
-    cursor = connection.make_cursor(psycopg.Cursor(connection.connection))
+    cursor = connection.make_cursor(psycopg.Cursor(connection.connection))  # type: ignore[arg-type]
     cursor.execute(sql, parameters)
     return cursor

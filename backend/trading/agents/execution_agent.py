@@ -1,5 +1,6 @@
 """The Execution Agent: TRADE_DECISION in; through the gate to a fill; one EXECUTION_REPORT out for each."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -18,9 +19,6 @@ from trading.models import Account, AgentType, Decision, Message
 
 Quotes = Callable[[Symbol, str, datetime], Price | None]
 """The first price of a symbol at an interval after a moment, or None while there is none."""
-
-
-OUTCOME = ["status", "reason_code", "executed_at"]
 
 
 class ExecutionAgent:
@@ -58,10 +56,12 @@ class ExecutionAgent:
             handled.outgoing.append(self._carry_out(sessions[message.account_id], message, decision, price))
             done.append(decision)
         save(list(sessions.values()))
-        if len(done) == 1:
-            done[0].save(update_fields=OUTCOME)
-        else:
-            Decision.objects.bulk_update(done, OUTCOME)
+        now, alike = timezone.now(), defaultdict[tuple[str, str], list[int]](list)
+        for decision in done:
+            alike[decision.status, decision.reason_code].append(decision.pk)
+        for (status, code), outcome_keys in alike.items():
+            changed = {"status": status, "reason_code": code, "executed_at": now}
+            Decision.objects.filter(pk__in=outcome_keys).update(**changed)
         self.activity.record([session.account for session in sessions.values()])
         return handled
 
@@ -70,7 +70,6 @@ class ExecutionAgent:
         done = session.execute(
             "open", symbol, message.interval, decision.close_time, action, decision.quantity, price, order_id, decision
         )
-        decision.executed_at = timezone.now()
         if isinstance(done, Refusal):
             decision.status, decision.reason_code = Decision.Status.SKIPPED, done.code
             if done.code not in NOTHING_TO_DO:

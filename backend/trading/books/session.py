@@ -4,6 +4,7 @@
 writes all that happened, for all sessions of a batch.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -354,10 +355,12 @@ def save(sessions: Sequence[AccountSession]) -> None:
         if row.pk is not None:
             update(row)
     insert([row for row in traded.values() if row.pk is None])
-    if len(marked) == 1:
-        update(marked[0])
-    else:
-        Position.objects.bulk_update(marked, ["mark", "high"])
+    # A close gives all positions in a symbol the same mark.
+    alike: dict[tuple[float, float], list[int]] = defaultdict(list)
+    for row in marked:
+        alike[row.mark, row.high].append(row.pk)
+    for (mark, high), keys in alike.items():
+        Position.objects.filter(pk__in=keys).update(mark=mark, high=high)
     points = [row for session in sessions for row in session.points.values()]
     insert(points, updates=["balance", "equity"], unique=["account", "time"])
     insert([
