@@ -6,9 +6,12 @@ value that only the database can compute goes through the ORM, as everything doe
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from functools import cache
+from datetime import datetime
+from functools import cache, lru_cache
 from string import Formatter
+from types import NoneType
 from typing import Any, TypeVar
+from uuid import UUID
 
 import psycopg
 from django.db import connection
@@ -17,7 +20,7 @@ from django.db.models import Field, Model
 Row = TypeVar("Row", bound=Model)
 
 # So many rows go into one INSERT: a few lengths, each of which is prepared once for a connection.
-LENGTHS = (64, 16, 4, 1)
+LENGTHS = (256, 64, 16, 4, 1)
 
 # ruff: noqa: S608 (statements are put together from names of models and of this module)
 LOCKED_BY_KEY = "id {keys} ORDER BY id {lock}"
@@ -133,8 +136,16 @@ def _named(fields: "Iterable[Any]") -> str:
     return ", ".join(f'"{field.column}"' for field in fields)
 
 
+# Values that psycopg adapts as the field would, so that no field has to be asked.
+PLAIN = frozenset({NoneType, bool, int, str, datetime, UUID})
+
+
 def _values(row: Model, fields: "Iterable[Field[Any, Any]]", is_new: bool) -> list[Any]:
-    return [field.get_db_prep_save(field.pre_save(row, is_new), connection) for field in fields]
+    values = [field.pre_save(row, is_new) for field in fields]
+    return [
+        value if type(value) in PLAIN else field.get_db_prep_save(value, connection)
+        for field, value in zip(fields, values, strict=True)
+    ]
 
 
 @cache
@@ -155,6 +166,13 @@ def _converters(model: type[Model], without: tuple[str, ...]) -> list[tuple[int,
 def _execute(sql: str, parameters: Sequence[Any]) -> Any:
     """psycopg's own cursor: it prepares a statement that comes again, where Django's puts parameters into the text."""
     connection.ensure_connection()
-    cursor = connection.make_cursor(psycopg.Cursor(connection.connection))  # type: ignore[arg-type]
-    cursor.execute(sql, parameters)
+    cursor = connection.make_cursor(psycopg.RawCursor(connection.connection))  # type: ignore[arg-type]
+    cursor.execute(_numbered(sql), parameters)
     return cursor
+
+
+@lru_cache(maxsize=1000)
+def _numbered(sql: str) -> str:
+    """The placeholders as PostgreSQL names them. psycopg would search a long statement for them each time."""
+    first, *others = sql.split("%s")
+    return "".join([first, *(f"${number}{text}" for number, text in enumerate(others, start=1))])
