@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from django.apps import apps
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
@@ -31,6 +32,11 @@ def _migrations_are_missing() -> bool:
         for app in apps.get_app_configs()
         for file in Path(app.path, "migrations").glob("[!_]*.py")
     }
+    if unknown := {(label, name) for label, name in recorded if label in settings.PROJECT_APPS} - files:
+        raise CommandError(
+            f"the database was made by another version of Photon (it has the migration {'.'.join(min(unknown))}): "
+            "move it away or name another one in DATABASE_URL"
+        )
     if files <= recorded.keys():
         # To import them all, as Django does, takes as long as a thousand candles.
         return False

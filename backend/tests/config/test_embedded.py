@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError
 from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 
 from config import embedded
+from config.embedded import prepare_embedded_database
 
 BACKEND_DIR = Path(__file__).resolve().parents[2]
 PREPARE = "import django; django.setup(); from config.embedded import prepare_embedded_database as p; p()"
@@ -53,3 +55,10 @@ def test_it_asks_the_operator_of_postgresql_to_migrate():
         cursor.execute("DELETE FROM django_migrations WHERE app = 'accounts'")
     with pytest.raises(CommandError, match=r"run \./photon migrate"):
         embedded.prepare_embedded_database()
+
+
+@pytest.mark.django_db
+def test_a_database_of_another_version_is_refused() -> None:
+    MigrationRecorder(connection).record_applied("trading", "0005_rule_based_fallback")
+    with pytest.raises(CommandError, match=r"another version of Photon .* trading\.0005_rule_based_fallback"):
+        prepare_embedded_database()
