@@ -84,7 +84,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
-    # The default is that of a disk with seeks: PostgreSQL would scan new tables instead of using their indexes.
+    # Left to itself, PostgreSQL goes through new tables as if each page that an index leads to were sought on a disk.
     DATABASES["default"]["OPTIONS"].setdefault("options", "-c random_page_cost=1.1")
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 
