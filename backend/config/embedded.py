@@ -47,7 +47,7 @@ def _migrations_are_missing() -> bool:
 @contextmanager
 def _one_process_at_a_time() -> Iterator[None]:
     if connection.is_in_memory_db():  # type: ignore[attr-defined]  # of SQLite
-        # Private to this process, and its name is no path.
+        # Private to this process, and its name is not a path.
         yield
         return
     database = Path(str(connection.settings_dict["NAME"]))

@@ -1,1 +1,1 @@
-"""The trading rules of Photon, and nothing else: no framework, no clock, no input or output, no unseeded randomness."""
+"""The trading rules of Photon: no framework, no clock, no input or output, no unseeded randomness."""

@@ -55,7 +55,7 @@ def without_fill(outcome: int) -> Event:
 
 
 def begin_day(a: Account, day: int) -> Account:
-    """The counters of the day start anew when the market enters a later one."""
+    """Resets the counters of the day when the market enters a later one."""
     if day <= a.day:
         return a
     return Account(
@@ -66,7 +66,7 @@ def begin_day(a: Account, day: int) -> Account:
 def at_open(
     a: Account, h: Holding, action: int, lots: int, tick: int, day: int, age: float, t: Terms
 ) -> tuple[Account, Holding, Event]:
-    """A decision meets the first price after it; `age` is how old, in seconds, the close is that it was made on."""
+    """A decision meets the first price after it; `age` is the time since the close of its candle, in seconds."""
     a = begin_day(a, day)
     if action == HOLD:
         return a, h, without_fill(REFUSED_HOLD)
@@ -119,7 +119,7 @@ def sell(a: Account, h: Holding, lots: int, tick: int, reason: int, t: Terms) ->
     """An exit of at most what is held."""
     price = sell_price(tick, t)
     amount = amount_received(price, lots, t)
-    # Dust brings less than the commission on it, which is rounded up: cash must not fall below zero.
+    # A tiny amount can be below its commission, which is rounded up: cash must not fall below zero.
     fee = min(commission(price, lots, t), a.cash + amount)
     a, h, profit, cost = sold(a, h, lots, amount, fee, t)
     return a, h, Event(EXECUTED, SELL, reason, lots, tick, price, amount, fee, profit, cost)

@@ -1,4 +1,4 @@
-"""What the indicators say about the market: trend, strength, RSI state and SMA cross, as numbers.
+"""The state of the market from its indicators: trend, strength, RSI state and SMA cross, as numbers.
 
 Trend, RSI state and cross are -1, 0 or 1, so that a model can use them as they are; `snapshot` gives them their names.
 """
@@ -34,7 +34,7 @@ def analysis_columns(close: Array, indicators: Mapping[str, Array]) -> dict[str,
 def trend(close: Array, sma10: Array, sma20: Array) -> Array:
     """1 (bull) where close > SMA 10 > SMA 20, -1 (bear) where close < SMA 10 < SMA 20, else 0 (sideways).
 
-    Asking price and both averages to agree keeps a single candle in a flat market from being called a trend.
+    Price and both averages must agree, so that a single candle in a flat market is no trend.
     """
     bull = (close > sma10) & (sma10 > sma20)
     bear = (close < sma10) & (sma10 < sma20)
@@ -44,7 +44,7 @@ def trend(close: Array, sma10: Array, sma20: Array) -> Array:
 def strength(close: Array) -> Array:
     """Kaufman's efficiency ratio over 20 candles: net move over the path walked, 0 (noise) to 1 (a straight line).
 
-    It needs no scale of its own, so it reads the same for a coin at 1e-6 and a share at 1e3.
+    It has no scale, so it is comparable between a coin at 1e-6 and a share at 1e3.
     Source: Perry J. Kaufman, Smarter Trading, 1995.
     """
     steps = np.full(close.size, np.nan)

@@ -1,8 +1,8 @@
-"""The candle frame: what every other room may take for granted about market data.
+"""The candle frame: what every other module may assume about market data.
 
 A candle frame is a pandas DataFrame with the float64 columns open, high, low, close and volume, indexed by the
-candles' open times (UTC, unique, ascending). Only closed candles belong in it. Gaps are legal: exchanges stop and
-stock markets sleep. They are reported, never filled.
+candles' open times (UTC, unique, ascending). It holds closed candles only. Gaps are valid: exchanges fail and
+stock markets close. They are reported, never filled.
 """
 
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ class CandleError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A hole between two neighbouring candles; `missing` counts the candles of a market that never sleeps."""
+    """A gap between two neighbouring candles; `missing` counts the candles of a market that never closes."""
 
     after: pd.Timestamp
     before: pd.Timestamp
@@ -104,7 +104,7 @@ def validate(frame: pd.DataFrame, interval: str | None = None) -> pd.DataFrame:
 
 
 def find_gaps(index: pd.DatetimeIndex, interval: str) -> list[Gap]:
-    """The holes in a validated index, in time order."""
+    """The gaps in a validated index, in time order."""
     length = pd.Timedelta(interval_length(interval))
     distances = index[1:] - index[:-1]
     return [
@@ -153,7 +153,7 @@ def _check_values(frame: pd.DataFrame) -> None:
 
 
 def _sound(open_: Floats, high: Floats, low: Floats, close: Floats, volume: Floats) -> bool:
-    """Whether nothing is wrong, which takes half as long as to look for what is. Nothing holds of NaN."""
+    """Whether there is no defect; finding which one takes twice as long. Every comparison with NaN is false."""
     within = ((low <= body).all() and (body <= high).all() for body in (open_, close))
     return bool((low > 0).all() and all(within) and (high < np.inf).all() and ((volume >= 0) & (volume < np.inf)).all())
 
@@ -164,7 +164,7 @@ def _refuse_first(bad: np.ndarray, defect: Defect, detail: str) -> None:
 
 
 def _check_interval(index: pd.DatetimeIndex, interval: str) -> None:
-    """The commonest distance has to be the interval, and no two candles may stand closer than that."""
+    """The commonest distance has to be the interval, and no two candles may be closer than that."""
     length = interval_length(interval)
     if len(index) < 2:
         return

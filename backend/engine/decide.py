@@ -1,4 +1,4 @@
-"""From probabilities to a decision: what to do, how sure, how risky, how much, and why in words."""
+"""From probabilities to a decision: action, confidence, risk score, lots, and the reasons in words."""
 
 from decimal import Decimal
 from typing import Any
@@ -60,7 +60,7 @@ def wanted_lots(a: Account, h: Holding, action: int, close: int, confidence: flo
 
 
 def reasoning(action: Action, confidence: float, snapshot: Snapshot) -> str:
-    """The decision in words, for people."""
+    """The decision in words."""
     values = snapshot.values
     state = RSI_STATES[values["rsi_state"]]
     strength = values["strength"]

@@ -1,7 +1,7 @@
 """Technical indicators, each a function of a bounded window of candles.
 
 The same window gives the same bits wherever the array begins, so that a live agent that loads the last `WINDOW` candles
-sees what a back-test over years sees. Averages and deviations are therefore summed window by window, in an order that
+computes what a back-test over years computes. Averages and deviations are summed window by window, in an order that
 depends on the window's length alone; TA-Lib's running sums are not used for them. RSI and MACD are recursive: over
 `WINDOW` candles the start-up value fades below the last bit of a double.
 """
@@ -16,16 +16,16 @@ import talib
 from engine.orders import Array as Array
 
 WINDOW = 1000
-"""Candles that a live agent has to load to see the indicators of full history."""
+"""Candles that a live agent has to load to compute the indicators of full history."""
 
 STILL_AFTER = 250
-"""Candles without any change of price after which momentum counts as gone.
+"""Candles without any change of price after which there is no momentum.
 
-The averages inside RSI and MACD decay for ever in a dead market and end as a ratio of rounding errors. When the market
-wakes up they start anew: what they would remember is on which side of the price rounding had left them.
+The averages inside RSI and MACD decay without end in an unchanged market, until they are a ratio of rounding errors.
+At the next change they start anew: their state would only depend on rounding.
 """
 
-# Still candles that seed RSI and MACD for the candle that wakes the market up; MACD needs 33.
+# Unchanged candles that seed RSI and MACD for the candle of the next change; MACD needs 33.
 _SEED = 40
 
 INDICATORS = (
@@ -102,7 +102,7 @@ def rsi(close: Array) -> Array:
     if close.size == 0:
         return close
     (line,) = _since_waking(lambda part: (talib.RSI(part, 14),), close)
-    # In a market that only falls, the last gain fades for ever and a window remembers it differently: rounded away.
+    # In a market that only falls, the last gain fades without end, differently in a window: rounded away.
     return _settled(line.round(10), _still(close), 50.0)
 
 
@@ -180,9 +180,9 @@ def window_sum(values: Array, length: int) -> Array:
 def _constant(values: Array, length: int) -> list[tuple[int, int]]:
     """First and end of the rows whose last `length` values are equal.
 
-    The rounding of their sum would pass for a trend, and as the divisor of a feature blow it up to 1e12.
+    The rounding error of their sum would be a trend, and as the divisor of a feature would raise it to 1e12.
     """
-    # Equal neighbours are few, and only they are looked at.
+    # Equal neighbours are few, and only they are examined.
     equal = np.flatnonzero(values[1:] == values[:-1])
     if equal.size < max(length - 1, 1):
         return []
@@ -205,7 +205,7 @@ def _settled(line: Array, still: npt.NDArray[np.bool_], value: float) -> Array:
 
 
 def _since_waking(indicator: Callable[[Array], tuple[Array, ...]], close: Array) -> list[Array]:
-    """The lines of a recursive indicator, each piece between two dead stretches computed by itself."""
+    """The lines of a recursive indicator, each piece between two unchanged stretches computed by itself."""
     still = _still(close)
     wakes = (np.flatnonzero(still[:-1] & ~still[1:]) + 1).tolist()
     pieces = []

@@ -1,9 +1,9 @@
 """Book-keeping in whole numbers: what an account owns, and how a fill changes it.
 
 One identity holds after every fill: initial cash + realised profit = cash + entry cost of the open positions. Nothing
-is divided but the entry cost of a partial sale, of which the rounded share goes and the rest stays.
+is divided but the entry cost of a partial sale, of which the rounded share is removed and the rest stays.
 
-The functions of the fold (this module, `fills`, `protect`, `risk`, `decide`, `account`, `history`) hold to what both
+The functions of the fold (this module, `fills`, `protect`, `risk`, `decide`, `account`, `history`) use only what both
 Python and Numba can run: whole numbers, floats, named tuples and arrays.
 """
 

@@ -1,4 +1,4 @@
-"""How a run went, as one pure function over its equity and its closed trades. None where a figure is undefined."""
+"""Statistics of a run: one pure function over its equity and its closed trades. None where a figure is undefined."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ def metrics(
     first, last, candles = float(equity[0]), float(equity[-1]), equity.size
     drawdown, drawdown_percent = max_drawdown(equity)
     returns = candle_returns(equity)
-    del equity  # The caller may have given it up: megabytes of a long history.
+    del equity  # Frees megabytes of a long history where the caller holds no reference.
     per_year = returns.size / (elapsed / _YEAR) if elapsed > timedelta(0) else 0.0
     gains = np.asarray(profits)
     wins, losses = gains[gains > 0], -gains[gains < 0]
@@ -142,7 +142,7 @@ def probabilistic_sharpe_ratio(returns: Array, benchmark: float = 0.0) -> float 
 
 
 def deflated_sharpe_ratio(returns: Array, trials: int, trial_variance: float) -> float | None:
-    """The probabilistic Sharpe ratio against the best that `trials` attempts without skill would have shown.
+    """The probabilistic Sharpe ratio against the best of `trials` attempts without skill.
 
     `trial_variance` is the variance of the attempts' Sharpe ratios (per candle).
     Source: David H. Bailey and Marcos Lopez de Prado, The Deflated Sharpe Ratio, Journal of Portfolio Management, 2014.

@@ -1,4 +1,4 @@
-"""What may be ordered and what comes of it: actions, reasons, refusal codes, and the steps of an instrument.
+"""Orders and their outcomes: actions, reasons, refusal codes, and the steps of an instrument.
 
 Inside the engine prices are whole ticks, quantities whole lots and money whole steps of the account's currency. An
 `Instrument` converts between them and the Decimals and floats outside.
@@ -25,7 +25,7 @@ LARGEST_INT32, LARGEST_INT64 = 2**31 - 1, 2**62
 
 
 class Action(IntEnum):
-    """What to do, numbered as the classes of the models."""
+    """The actions, numbered as the classes of the models."""
 
     SELL = 0
     HOLD = 1
@@ -63,7 +63,7 @@ class Code(StrEnum):
 
 
 NOTHING_TO_DO = frozenset({Code.HOLD, Code.POSITION_OPEN, Code.NO_POSITION})
-"""The codes with which there was nothing to do, rather than something that must not be done."""
+"""The codes of decisions with nothing to do; the others are refusals."""
 
 # The same as plain numbers, which compiled code can hold. Their order is that of the classes above.
 SELL, HOLD, BUY = range(3)
@@ -72,7 +72,7 @@ NO_DECISION = -1
 """In an array of actions: there was no snapshot, or no model, to decide on."""
 
 OUTCOMES = ("none", "pending", "executed", *(code.value for code in Code))
-"""What became of a decision, by its number. Pending: the history ends before the next price."""
+"""The outcome of a decision, by its number. Pending: the history ends before the next price."""
 
 NONE, PENDING, EXECUTED = range(3)
 (
@@ -147,7 +147,7 @@ class Instrument:
         return lots * self.lot_step
 
     def exact_ticks(self, price: Decimal) -> int:
-        """A price that stands on the tick grid. Raises ValueError for any other."""
+        """A price that is a multiple of the tick. Raises ValueError for any other."""
         return _whole(price, self.price_tick, "price")
 
     def exact_lots(self, quantity: Decimal) -> int:

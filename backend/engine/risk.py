@@ -1,7 +1,7 @@
-"""The pre-trade gate for entries. Exits lower the risk of the account: no limit and no kill switch holds them up.
+"""The pre-trade gate for entries. Exits lower the risk of the account: no limit and no kill switch applies to them.
 
-The checks stand in the order in which they are made; the first that fails gives the refusal. Losses are measured with
-the instrument at the price of the order and all others at their last marks.
+The checks are made in the order in which they are written; the first that fails gives the refusal. Losses are measured
+with the instrument at the price of the order and all others at their last marks.
 """
 
 from engine.fills import amount_paid, amount_received, buy_price, commission

@@ -16,7 +16,7 @@ MARKET_COLUMNS = (*COLUMNS, *INDICATORS, *ANALYSIS)
 
 TRENDS = {1.0: "bull", 0.0: "sideways", -1.0: "bear"}
 RSI_STATES = {1.0: "overbought", 0.0: "neutral", -1.0: "oversold"}
-# Candles that the averages and the analysis of the newest one look back on; the longest are the 50 of an average.
+# Candles that the averages and the analysis of the newest one use; the longest are the 50 of an average.
 REMEMBERED = 64
 SIGNS = (-1.0, 0.0, 1.0)
 
@@ -99,7 +99,7 @@ def snapshot_at(market: pd.DataFrame, row: int, symbol: str, interval: str) -> S
 
 
 def newest_snapshot(candles: Mapping[str, Array], open_time: datetime, symbol: str, interval: str) -> Snapshot | None:
-    """The snapshot at the last of n candles, by COLUMNS, each (n,): what `snapshot_at` says of them."""
+    """The snapshot at the last of n candles, by COLUMNS, each (n,): equal to that of `snapshot_at`."""
     known = indicator_columns(candles["close"], candles["volume"], newest=REMEMBERED)
     columns = {**candles, **known, **analysis_columns(candles["close"][-REMEMBERED:], known)}
     values = {name: float(columns[name][-1]) for name in MARKET_COLUMNS}

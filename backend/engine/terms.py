@@ -1,6 +1,6 @@
 """How an account trades, as people state it (`Costs`, `Policy`, `Limits`), and as the fold computes with it (`Terms`).
 
-Fractions become ratios of whole numbers, so that nothing is rounded where nothing says so.
+Fractions become ratios of whole numbers, so that rounding happens only in `fills`, `protect` and `ledger`.
 """
 
 from dataclasses import dataclass, field

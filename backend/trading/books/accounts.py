@@ -1,4 +1,4 @@
-"""Writes that users ask for: an account, what it follows, and whether its agents run."""
+"""Writes that users request: an account, what it follows, and whether its agents run."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -14,7 +14,7 @@ from trading.models import Account, AgentState, AgentType, CashEntry, Follow, Mo
 
 INITIAL_BALANCE = Decimal("10000.00")
 
-# Each one is watched and calculated for; it also bounds how many unknown names a user can add.
+# Each one is polled and computed for; it also bounds how many unknown names a user can add.
 MOST_SYMBOLS = 200
 
 WATCH_LIST = {
@@ -94,9 +94,9 @@ def follow_named(account: Account, name: str) -> tuple[Symbol, bool]:
 
 
 def wait_for_agents(account: Account) -> Account:
-    """The account as it is when no agent is at work for it. They wait until the caller's transaction ends.
+    """The locked account. Agents wait until the caller's transaction ends.
 
-    So what a user was told holds from then on: an agent reads how it may trade after it has locked the account.
+    So a response is valid from then on: an agent reads the settings after it has locked the account.
     """
     return Account.objects.select_for_update().get(pk=account.pk)
 
@@ -128,7 +128,7 @@ def stop_agents(account: Account) -> bool:
 
 @transaction.atomic
 def pause_agents(account: Account) -> bool:
-    """No more decisions, as when they are stopped; the markets are watched further on."""
+    """No more decisions, as when they are stopped; the markets are still monitored."""
     changed = _set_status(account, TradingSettings.Status.PAUSED, AgentState.Status.IDLE)
     monitor = AgentState.objects.filter(user=account.user_id, agent_type=AgentType.MARKET_MONITOR)
     monitor.update(status=AgentState.Status.RUNNING)

@@ -1,4 +1,4 @@
-"""Do the books add up? Everything is computed again from orders and trades alone and compared with what is stored."""
+"""The audit: everything is computed again from orders and trades alone and compared with what is stored."""
 
 from collections import defaultdict
 from collections.abc import Iterator

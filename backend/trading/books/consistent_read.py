@@ -1,4 +1,4 @@
-"""Reads of one moment, while others write: what was committed before is seen whole, what comes later not at all."""
+"""Reads from one snapshot of the database, while others write."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +8,9 @@ from django.db import connection, transaction
 
 @contextmanager
 def one_view() -> Iterator[None]:
-    """Every read inside sees the database as it was at the first of them. Nobody waits for it; nothing may be written.
+    """Every read inside uses the state at the first of them. It blocks no writer; nothing may be written.
 
-    Inside a transaction of the caller, the caller's own view is all there is.
+    Inside a transaction of the caller, that transaction's state is used.
     """
     if connection.in_atomic_block:
         yield

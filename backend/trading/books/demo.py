@@ -1,4 +1,4 @@
-"""The demo: an account that trades the bundled candles, so that a fresh machine has something to show."""
+"""The demo: an account that trades the bundled candles, for the first start on a machine."""
 
 import secrets
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ LIVE_EMAIL = "live@photon.local"
 BUNDLED = ("GOOG", "IBM")
 INTERVAL = "1d"
 
-# Bolder than the defaults: a demo that hardly ever trades would show nothing. Every limit stays on.
+# A lower threshold than the default, so that the demo trades. Every limit stays on.
 SETTINGS = {"confidence_threshold": Decimal("0.40"), "risk_level": "high"}
 
 

@@ -1,4 +1,4 @@
-"""Changing how an account trades. Values have been checked for their form; what clashes with the account is refused."""
+"""Changes of settings. The form of values was checked before; what conflicts with the account is refused."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -25,12 +25,12 @@ class NotFollowed(Exception):
 
 
 class AlreadyTraded(Exception):
-    """The account has traded, so what it started with is history."""
+    """The account has traded, so its initial balance is fixed."""
 
 
 @transaction.atomic
 def change_settings(account: Account, changes: Mapping[str, Any]) -> None:
-    """Changes what is named, all of it or nothing. Raises NotFollowed and AlreadyTraded."""
+    """Changes the named settings, all or none. Raises NotFollowed and AlreadyTraded."""
     account = wait_for_agents(account)
     if "initialBalance" in changes:
         _start_with(account, changes["initialBalance"])
@@ -49,7 +49,7 @@ def _start_with(account: Account, balance: Decimal) -> None:
     if Order.objects.filter(account=account).exists():
         raise AlreadyTraded
     CashEntry.objects.create(account=account, amount=balance - account.cash, balance=balance)
-    # The course of an account that did nothing: beside the new balance it would look like a loss or a profit.
+    # The equity points of the old balance would show a loss or a profit beside the new one.
     EquityPoint.objects.filter(account=account).delete()
     money = ("initial_balance", "cash", "equity", "peak_equity", "day_start_equity")
     Account.objects.filter(pk=account.pk).update(**dict.fromkeys(money, balance))

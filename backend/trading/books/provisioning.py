@@ -1,4 +1,4 @@
-"""What a new user starts with, whichever door they came through: API, admin or createsuperuser."""
+"""What a new user starts with, whether made by the API, the admin or createsuperuser."""
 
 from typing import Any
 

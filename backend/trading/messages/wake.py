@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 # Older than this, a wake-up only repeats what a sweep has done long ago.
 EXPIRES_SECONDS = 60
-# While the broker is away, nobody should wait for it once per message.
+# While the broker is unavailable, no caller may wait for it once per message.
 PAUSE_SECONDS = 5.0
 
 WORK: dict[str, tuple[str, str]] = {
@@ -24,7 +24,7 @@ WORK: dict[str, tuple[str, str]] = {
 
 
 class Waker:
-    """Sends wake-ups after a commit. It never raises for a broker that is away, and says so once."""
+    """Sends wake-ups after a commit. An unavailable broker is logged once and never raises."""
 
     def __init__(self) -> None:
         self._silent_until = 0.0

@@ -1,4 +1,4 @@
-"""Accounts, the Message table, and everything that comes of a decision.
+"""Accounts, the Message table, and everything that follows from a decision.
 
 A foreign key has no index of its own (`db_index=False`) where another index begins with it.
 """

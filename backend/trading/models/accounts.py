@@ -24,7 +24,7 @@ class Mode(models.TextChoices):
 class Account(models.Model):
     """The money of one user in one mode. Every change of it happens under a lock on this row.
 
-    `equity` is the cash and the open positions at their last marks; `sessions` counts the records of what was handled.
+    `equity` is the cash and the open positions at their last marks; `sessions` counts its session records.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="accounts")
@@ -55,9 +55,9 @@ class Account(models.Model):
 class TradingSettings(models.Model):
     """How an account trades. Fractions are of equity or price; null switches a limit off.
 
-    `symbol` is the one that is meant where none is named. `prediction_horizon` (candles ahead) and `history_length`
-    (the newest candles, null for all) say which model decides. A candle of a replay takes at least `replay_seconds`.
-    `rule_based_fallback` lets rules of thumb decide while no model can serve.
+    `symbol` is used where a request names none. `prediction_horizon` (candles ahead) and `history_length`
+    (the newest candles, null for all) select the model. A candle of a replay takes at least `replay_seconds`.
+    With `rule_based_fallback` rules decide while no model can be used.
     """
 
     class Status(models.TextChoices):
@@ -65,7 +65,7 @@ class TradingSettings(models.Model):
         PAUSED = "paused"
         STOPPED = "stopped"
 
-    # A paused account goes on watching its markets and decides nothing.
+    # The markets of a paused account are monitored; nothing is decided.
     WATCHING = (Status.RUNNING, Status.PAUSED)
 
     account = models.OneToOneField(Account, on_delete=models.CASCADE, related_name="settings")
@@ -107,7 +107,7 @@ class TradingSettings(models.Model):
 
 
 class Follow(models.Model):
-    """An account trades a symbol, or only looks at it (not `is_active`). Unfollowing deletes this row and no other."""
+    """An account trades a symbol, or only shows it (not `is_active`). Unfollowing deletes this row and no other."""
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="follows")
     symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="follows")

@@ -1,4 +1,4 @@
-"""How the agents of a user are doing, and what they tell people."""
+"""The states of the agents of a user, and their log lines."""
 
 from django.conf import settings
 from django.db import models
@@ -8,7 +8,7 @@ from trading.models.messages import AgentType
 
 
 class AgentState(models.Model):
-    """How one agent of one user is doing."""
+    """The state of one agent of one user."""
 
     class Status(models.TextChoices):
         RUNNING = "RUNNING"
@@ -32,7 +32,7 @@ class AgentState(models.Model):
 
 
 class AgentLog(models.Model):
-    """A line for people about what an agent did."""
+    """A log line about what an agent did."""
 
     class Level(models.TextChoices):
         INFO = "INFO"

@@ -1,4 +1,4 @@
-"""Everything that comes of a decision. What must not happen is forbidden by constraints: see each Meta."""
+"""Everything that follows from a decision. Constraints forbid invalid states: see each Meta."""
 
 from decimal import Decimal
 
@@ -13,7 +13,7 @@ from trading.models.messages import Message
 
 
 class Decision(models.Model):
-    """What was decided for one account at the close of one candle, and what became of it."""
+    """The decision of one account at the close of one candle, and its outcome."""
 
     class Status(models.TextChoices):
         PENDING = "pending"
@@ -43,7 +43,7 @@ class Decision(models.Model):
 
     class Meta:
         indexes = [
-            # With what lists filter and statistics group by: they count without a look at the rows.
+            # What lists filter and statistics group by: they count without reading the rows.
             models.Index(
                 fields=["account", "-created_at", "-id", "action", "status", "reason_code"],
                 name="trading_decision_newest",
@@ -124,9 +124,9 @@ class Trade(models.Model):
 
 
 class Position(models.Model):
-    """What an account holds of a symbol, or held: a closed position keeps its history with a quantity of zero.
+    """What an account holds or held of a symbol: a closed position keeps its history with a quantity of zero.
 
-    `pnl` is what its sales have earned so far, and `sold_cost` what had been paid for the part that they sold.
+    `pnl` is the profit of its sales so far, and `sold_cost` the entry cost of what they sold.
     """
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, db_index=False, related_name="positions")

@@ -1,4 +1,4 @@
-"""The Message table: the only way in which the agents talk."""
+"""The Message table: the only connection between the agents."""
 
 import uuid
 
@@ -17,7 +17,7 @@ class AgentType(models.TextChoices):
 
 
 class Message(models.Model):
-    """A fact that one agent tells another. Only the delivery columns change: those from `processed_at` on."""
+    """A fact that one agent publishes for another. Only the delivery columns change: those from `processed_at` on."""
 
     class Type(models.TextChoices):
         MARKET_SNAPSHOT = "MARKET_SNAPSHOT"
@@ -43,7 +43,7 @@ class Message(models.Model):
 
     class Meta:
         indexes = [
-            # What `agents.integration` claims from: the messages that wait, in order.
+            # `database.claim` selects from it: the messages that wait, in order.
             models.Index(
                 fields=["recipient", "id"],
                 name="trading_message_waiting",
@@ -54,9 +54,9 @@ class Message(models.Model):
                 name="trading_message_stream",
                 condition=Q(processed_at__isnull=True, parked_at__isnull=True),
             ),
-            # Those that need a person: the status page, readiness and the admin look for them.
+            # Messages that need an operator: the status page, readiness and the admin query them.
             models.Index(fields=["id"], name="trading_message_parked", condition=Q(parked_at__isnull=False)),
-            # The lists of the API count on these two alone: what an account was told, and what all were told.
+            # The lists of the API count with these two alone: the messages of an account, and those of all.
             models.Index(fields=["account", "-id", "type"], name="trading_message_own"),
             models.Index(
                 fields=["symbol", "type", "-id"], name="trading_message_shared", condition=Q(account__isnull=True)

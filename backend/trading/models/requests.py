@@ -1,4 +1,4 @@
-"""What somebody asked for, kept so that it is done, and done once."""
+"""Requests of users, stored so that each is executed once."""
 
 from django.db import models
 from django.db.models import Q
@@ -9,7 +9,7 @@ from trading.models.accounts import Account
 
 
 class RefreshRequest(models.Model):
-    """Somebody asked the Market Monitor to look at a market now. Rows of one request share a `task_id`."""
+    """A user's request to poll a market now. Rows of one request share a `task_id`."""
 
     task_id = models.UUIDField()
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="refresh_requests")
@@ -20,7 +20,7 @@ class RefreshRequest(models.Model):
 
     class Meta:
         indexes = [
-            # What `trading.live.refresh` looks for in every round.
+            # `trading.live.refresh` queries it in every cycle.
             models.Index(
                 fields=["symbol", "interval"], name="trading_refresh_waiting", condition=Q(looked_at__isnull=True)
             ),
@@ -32,7 +32,7 @@ class RefreshRequest(models.Model):
 
 
 class IdempotentAnswer(models.Model):
-    """What an order of a client was answered with. Written with the trade, so that a repeated request meets it."""
+    """The response to a client's order. It is written with the trade, so a repeated request finds it."""
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+")
     key = models.CharField(max_length=200)

@@ -60,7 +60,7 @@ def price_now(account: Account, symbol: Symbol) -> Moment:
         raise NoPrice(f"{symbol} at {interval} has no source of prices at the moment.") from error
     if price is None:
         raise NoPrice(f"There is no price of {symbol} at {interval} after {closed:%Y-%m-%d %H:%M} UTC.")
-    # A live market is known up to its price; a played one up to its last candle.
+    # A live market is known up to its price; a replayed one up to its last candle.
     return Moment(closed if price.oldest_seconds is None else price.time, price)
 
 
@@ -82,7 +82,7 @@ def place_order(
 
 
 def close_position(account: Account, position: Position) -> Trade:
-    """Sells all of it. No limit holds it up. Raises NoPrice and PositionClosed."""
+    """Sells all of it. No limit applies. Raises NoPrice and PositionClosed."""
     closed = PositionClosed(f"Position {position.pk} is closed already.")
     if position.closed_at is not None:
         raise closed

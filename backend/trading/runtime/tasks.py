@@ -147,7 +147,7 @@ def train_requested_models() -> None:
 
 @shared_task(**RETRY, time_limit=3600, soft_time_limit=3500)
 def train_challengers() -> None:
-    """Judges the champions and trains challengers, in one worker at a time."""
+    """Reviews the champions and trains challengers, in one worker at a time."""
     if shared_cache.add(LEARNING_KEY, True, LEARNING_SECONDS):
         try:
             learn_everywhere()
@@ -213,7 +213,7 @@ def _following(market: Market) -> str:
 
 
 def _isolated(market: Market, act: Callable[[Market], object]) -> bool:
-    # Without a memory of earlier failures: another process may have seen the market recover.
+    # Earlier failures are not kept: another process may have recorded the recovery.
     return MarketFailures(logger.warning).isolate(market, act)
 
 

@@ -57,7 +57,7 @@ class Newest:
         return self.source not in PLAYED
 
     def age(self, now: datetime) -> timedelta:
-        """Since its close; a candle that is played is as old as its arrival."""
+        """Since its close; a replayed candle is as old as its arrival."""
         return now - (self.close_time if self.is_live else self.first_seen)
 
 

@@ -48,7 +48,7 @@ def wanted_models(market: Market) -> list[str]:
 
 
 def missing_models(market: Market) -> list[str]:
-    """The wanted models that were never trained, or not on features as they are computed today."""
+    """The models in use that were never trained, or not on features as they are computed today."""
     return [name for name in wanted_models(market) if is_missing(market.symbol, market.interval, name)]
 
 
