@@ -15,6 +15,7 @@ NOT_DEFINED = "n/a"
 MODELS = {
     Model.RANDOM_FOREST: "Random Forest",
     Model.GRADIENT_BOOSTING: "Gradient Boosting",
+    Model.HIST_GRADIENT_BOOSTING: "Histogram Gradient Boosting",
     Model.SMA_CROSS: f"SMA {FAST}/{SLOW} cross (a rule, not trained)",
 }
 

@@ -16,6 +16,7 @@ __all__ = [
     "instrument_for",
     "is_stored",
     "kind_of",
+    "money_step",
     "parse_symbol",
     "stored_instrument",
 ]
@@ -58,17 +59,22 @@ def stored_instrument(row: Symbol, price_tick: Decimal | None = None) -> Instrum
     return _instrument(row.symbol, row.kind, tick, row.lot_step, row.minimum_notional)
 
 
+def money_step(symbol: str) -> Decimal:
+    """The smallest amount of the money that a symbol is paid for with."""
+    return COIN_STEP if crypto_quote(symbol) in COIN_QUOTES else CENT
+
+
 @lru_cache(maxsize=4096)
 def _instrument(
     symbol: str, kind_name: str, tick: Decimal, lot_step: Decimal | None, minimum: Decimal | None
 ) -> Instrument:
-    kind, in_coins = Kind(kind_name), crypto_quote(symbol) in COIN_QUOTES
+    kind, in_coins = Kind(kind_name), money_step(symbol) == COIN_STEP
     return Instrument(
         symbol=symbol,
         price_tick=_short(tick),
         lot_step=LOT_STEPS[kind] if lot_step is None else _short(lot_step),
         minimum_notional=_usual_minimum(kind, in_coins) if minimum is None else _short(minimum),
-        money_step=COIN_STEP if in_coins else CENT,
+        money_step=money_step(symbol),
     )
 
 

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
@@ -7,10 +8,13 @@ import pytest
 
 from backtests.charts import MOST_CANDLES, MOST_MARKERS, MOST_POINTS, price_chart
 from backtests.document import Document
+from backtests.options import Model
 from backtests.report import render
 from backtests.report_file import ReportError, check_path, write_page
 from backtests.runner import Result
-from tests.backtests.runs import cent_candles, document_of, read, result
+from backtests.terminal import lines
+from backtests.wording import MODELS
+from tests.backtests.runs import cent_candles, document_of, options, read, result
 
 LOADS = {"src", "href", "srcset", "data", "poster", "action"}
 
@@ -115,6 +119,14 @@ def test_what_comes_from_outside_is_escaped(trained: Result):
 def test_a_page_about_nothing_opens_too():
     page = page_of(result(cent_candles(1)))
     assert "There was no trade" in page.text
+
+
+@pytest.mark.parametrize("model", Model)
+def test_every_model_has_a_name_on_page_and_terminal(model: Model):
+    document = Document(replace(result(cent_candles(50)), options=options(model=model)))
+    name = MODELS[model]
+    assert name in Page(render(document, [])).text
+    assert name in next(lines(document, []))
 
 
 def test_many_candles_become_a_thinned_line():

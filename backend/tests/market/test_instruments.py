@@ -5,9 +5,9 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 
-from engine.orders import Instrument
+from engine.orders import CENT, Instrument
 from market.errors import SymbolError
-from market.instruments import inferred_tick, instrument_for
+from market.instruments import inferred_tick, instrument_for, money_step, stored_instrument
 from market.models import Symbol
 from market.services import add_symbol
 
@@ -112,4 +112,14 @@ def test_the_admin_form_refuses_what_is_no_symbol(symbol: str):
 
 
 def test_steps_may_be_left_open():
-    Symbol(symbol="AAPL", kind="stock").full_clean()
+    row = Symbol(symbol="AAPL", kind="stock")
+    row.full_clean()
+    assert (row.price_tick, row.lot_step, row.minimum_notional) == (None, None, None)
+    assert stored_instrument(row, CENT) == Instrument("AAPL", price_tick=CENT, lot_step=D(1))
+
+
+@pytest.mark.parametrize(
+    ("symbol", "step"), [("BTCUSDT", "0.01"), ("AAPL", "0.01"), ("EURUSD", "0.01"), ("ETHBTC", "0.00000001")]
+)
+def test_money_that_is_a_coin_has_eight_places(symbol: str, step: str):
+    assert money_step(symbol) == D(step)

@@ -24,7 +24,7 @@ from trading.selectors.portfolio import positions_of, value_of, worth
 
 def profit(position: Position) -> Decimal:
     """Unrealised at the last mark while the position is open, realised once it is closed."""
-    return position.pnl if position.closed_at else worth(position.quantity, position.mark) - position.cost
+    return position.pnl if position.closed_at else worth(position) - position.cost
 
 
 class PositionSerializer(serializers.ModelSerializer[Position]):

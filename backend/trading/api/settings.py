@@ -70,6 +70,9 @@ class SettingsSerializer(serializers.Serializer[Any]):
     takeProfit = FractionField(allow_null=True, help_text="Above the entry price; null for none.")
     maxLeverage = WholeNumberField(1, 1, help_text="Only 1: no leverage.")
     trailingStop = FractionField(highest="0.9999", allow_null=True, help_text="Below the highest price; null for none.")
+    maxExposure = FractionField(
+        allow_null=True, help_text="The value of all open positions, as a fraction of equity; null for no limit."
+    )
     maxDailyLoss = FractionField(
         allow_null=True, help_text="Of the equity at the start of the day; no entries beyond it."
     )

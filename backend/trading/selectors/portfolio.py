@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 from django.db.models import Count, F, FilteredRelation, Max, Q, QuerySet, Sum
@@ -12,11 +12,11 @@ from django.utils import timezone
 
 from accounts.models import User
 from engine.orders import ZERO, exact
+from market.instruments import money_step
 from trading.models import Account, EquityPoint, Mode, Position, Trade
 
 # Of every money column. Not fewer: the displayed amounts add up to the last digit.
 PLACES = 8
-SMALLEST = Decimal(1).scaleb(-PLACES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,23 +77,19 @@ def trades_of(account: Account) -> "QuerySet[Trade]":
     return trades.select_related("symbol", "order").order_by("-timestamp", "-pk")
 
 
-def worth(quantity: Decimal, mark: float) -> Decimal:
-    return (quantity * exact(mark)).quantize(SMALLEST)
+def worth(position: Position) -> Decimal:
+    """The value of a position at its last mark, rounded down to a whole money step as in the engine."""
+    return (position.quantity * exact(position.mark)).quantize(money_step(position.symbol.symbol), ROUND_FLOOR)
 
 
 def value_of(account: Account) -> AccountValue:
-    """Cash and positions in one statement: two would miss half of a trade that commits between them."""
+    """Cash, equity and costs in one statement: two would miss half of a trade that commits between them."""
     held = FilteredRelation("positions", condition=Q(positions__closed_at__isnull=True))
     rows = Account.objects.filter(pk=account.pk).annotate(held=held)
-    columns = ("initial_balance", "cash", "held__quantity", "held__cost", "held__mark")
-    found = list(rows.values_list(*columns))
-    positions = [row[2:] for row in found if row[2] is not None]
-    return AccountValue(
-        initial=found[0][0],
-        cash=found[0][1],
-        used=sum((cost for _, cost, _ in positions), ZERO),
-        market_value=sum((worth(quantity, mark) for quantity, _, mark in positions), ZERO),
-    )
+    found = list(rows.values_list("initial_balance", "cash", "equity", "held__cost"))
+    initial, cash, equity, _ = found[0]
+    used = sum((cost for *_, cost in found if cost is not None), ZERO)
+    return AccountValue(initial, cash, used, market_value=equity - cash)
 
 
 def result_since(account: Account, start: datetime) -> PeriodResult:

@@ -19,6 +19,7 @@ COLUMNS = {
     "stopLoss": "stop_loss",
     "takeProfit": "take_profit",
     "trailingStop": "trailing_stop",
+    "maxExposure": "max_exposure",
     "maxDailyLoss": "max_daily_loss",
     "maxDrawdown": "max_drawdown",
     "maxEntriesPerDay": "max_entries_per_day",

@@ -6,12 +6,14 @@ from itertools import count
 
 import numpy as np
 import pytest
+from django.db.models import F
 
 from market.services import add_symbol
 from tests.api import api_client
 from tests.markets import made_candles
 from tests.trading.markets import PlayedSource, market, pipeline, running_account, told
 from trading.models import Account, AgentType, Decision, Message, Order, Position, Trade
+from trading.selectors.portfolio import worth
 
 HISTORY = 60
 ANSWERS = {"B": [0.1, 0.1, 0.8], "S": [0.8, 0.1, 0.1], ".": [0.1, 0.8, 0.1]}
@@ -121,11 +123,16 @@ def make_trade(
 
 
 def make_position(account: Account, symbol: str = "BTCUSDT", time: datetime = NOON, **fields) -> Position:
-    """One unit bought for 100, worth 101; a closed one has earned 5 on 100."""
+    """One unit bought for 100, worth 101, which the equity counts; a closed one has earned 5 on 100."""
     values = {"quantity": 1, "cost": 100, "entry_price": 100, "mark": 101.0, "high": 101.0}
     if fields.get("closed_at"):
         values |= {"quantity": 0, "cost": 0, "pnl": 5, "sold_cost": 100}
-    return Position.objects.create(account=account, symbol=add_symbol(symbol), opened_at=time, **values | fields)
+    position = Position(account=account, symbol=add_symbol(symbol), opened_at=time, **values | fields)
+    position.save()
+    position.refresh_from_db()
+    if position.closed_at is None:
+        Account.objects.filter(pk=account.pk).update(equity=F("equity") + worth(position))
+    return position
 
 
 def hours(number: float) -> timedelta:

@@ -34,6 +34,7 @@ DEFAULTS = {
     "stopLoss": 0.05,
     "takeProfit": 0.1,
     "trailingStop": None,
+    "maxExposure": None,
     "maxDailyLoss": 0.05,
     "maxDrawdown": 0.25,
     "maxEntriesPerDay": None,
@@ -82,6 +83,7 @@ SOUND = {
     "trailingStop": [None],
     "stopLoss": [None],
     "takeProfit": [None],
+    "maxExposure": [None],
     "maxDailyLoss": [None],
     "maxDrawdown": [None],
     "maxEntriesPerDay": [None, 0],
@@ -134,7 +136,7 @@ def test_policy_and_limits_are_those_that_were_set(client, user):
     change(
         client, confidenceThreshold=0.7, maxPositionSize=0.2, riskLevel="high", stopLoss=None, takeProfit=0.3,
         trailingStop=0.04, maxDailyLoss=0.01, maxDrawdown=None, maxEntriesPerDay=3, maxOpenPositions=2,
-        maxQuoteAgeSeconds=60, killSwitch=True,
+        maxQuoteAgeSeconds=60, killSwitch=True, maxExposure=0.75,
     )  # fmt: skip
     settings = TradingSettings.objects.get(account__user=user)
     policy, limits = rules_of(*(getattr(settings, name) for name in RULES))
@@ -142,7 +144,7 @@ def test_policy_and_limits_are_those_that_were_set(client, user):
     assert (policy.stop_loss, policy.take_profit, policy.trailing_stop) == (None, 0.3, 0.04)
     assert (limits.max_daily_loss, limits.max_drawdown, limits.max_position) == (Decimal("0.01"), None, Decimal("0.2"))
     assert (limits.max_entries_per_day, limits.max_open_positions, limits.max_quote_age_seconds) == (3, 2, 60)
-    assert limits.kill_switch is True
+    assert (limits.kill_switch, limits.max_exposure) == (True, Decimal("0.75"))
 
 
 @pytest.mark.parametrize(
@@ -152,6 +154,7 @@ def test_policy_and_limits_are_those_that_were_set(client, user):
         ({"confidenceThreshold": 0.95}, "hold"),
         ({"maxEntriesPerDay": 0}, "entries_per_day"),
         ({"maxOpenPositions": 0}, "open_positions"),
+        ({"maxExposure": 0.0001}, "exposure_limit"),
     ],
 )
 def test_a_setting_keeps_an_entry_from_happening(client, played, changes, reason):

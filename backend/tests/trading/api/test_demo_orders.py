@@ -109,6 +109,18 @@ def test_the_gate_refuses_with_its_code(book: Book, limits, action: str, quantit
     assert not Order.objects.exists()
 
 
+def test_the_exposure_limit_counts_what_is_held(book: Book):
+    settings = {"maxPositionSize": 1, "maxExposure": 0.15}
+    assert book.client.patch("/api/trading/settings/", settings).status_code == 200
+    assert book.order("BUY", 10).status_code == 200  # 1,000 of 10,000
+    answer = book.order("BUY", 10)
+    assert problem(answer) == (409, "exposure_limit")
+    assert "positions of 2000.00 would be above 15 % of the equity 9997.99" in answer.json()["detail"]
+    assert book.order("BUY", 4).status_code == 200
+    book.client.patch("/api/trading/settings/", {"maxExposure": None})
+    assert book.order("BUY", 10).status_code == 200
+
+
 def test_more_than_is_held_cannot_be_sold(book: Book):
     book.order("BUY", 1)
     assert problem(book.order("SELL", 2)) == (409, "exceeds_position")

@@ -44,15 +44,25 @@ def test_a_new_account_has_its_money_and_nothing_else(client):
 def test_the_portfolio_of_a_small_book(book: Book):
     book.order("BUY", 10)  # 8997.99 left, 1002.01 paid
     book.play()
-    book.order("SELL", 4)  # at 109.89: 439.56 less 0.44, against 400.804 paid, rounded to the places of the column
+    book.order("SELL", 4)  # at 109.89: 439.56 less 0.44, against 400.804 paid, rounded to a cent
     book.play()
     body = book.get("portfolio/")
-    assert (body["freeCash"], body["usedMargin"]) == (9437.11, 601.206)
-    assert body["balance"] == 10038.316
-    assert body["equity"] == pytest.approx(9437.11 + 6 * 99, abs=1e-9)
-    assert body["unrealizedPnL"] == pytest.approx(594 - 601.206, abs=1e-9)
-    assert body["totalPnL"] == body["todayPnL"] == 38.316
+    assert (body["freeCash"], body["usedMargin"]) == (9437.11, 601.21)
+    assert body["balance"] == 10038.32
+    assert body["equity"] == 10031.11  # 6 at 99 beside the cash
+    assert body["unrealizedPnL"] == -7.21
+    assert body["totalPnL"] == body["todayPnL"] == 38.32
     assert body["totalTrades"] == len(body["trades"]) == 2
+    assert [row["pnl"] for row in body["positions"]] == [body["unrealizedPnL"]]
+
+
+def test_portfolio_equity_points_and_account_say_the_same(book: Book):
+    book.order("BUY", "1.23457")
+    book.play(2)  # marked at 99: 122.22243
+    body = book.get("portfolio/")
+    account, point = Account.objects.get(pk=book.account.pk), EquityPoint.objects.order_by("time").last()
+    assert account.equity == point.equity == account.cash + Decimal("122.22")
+    assert (body["equity"], body["balance"]) == (float(point.equity), float(point.balance))
     assert [row["pnl"] for row in body["positions"]] == [body["unrealizedPnL"]]
 
 
