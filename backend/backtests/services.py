@@ -76,7 +76,7 @@ def finish(row: BacktestRun, document: Document) -> BacktestRun:
 @contextmanager
 def _without_query_log() -> Iterator[None]:
     """DEBUG logs statements with their parameters, which copies the trades several times."""
-    connection.make_debug_cursor = connection.make_cursor
+    connection.make_debug_cursor = connection.make_cursor  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:

@@ -51,6 +51,7 @@ class Environment:
     default_interval: str
     model_threshold_percent: float
     model_path: str  # empty: no copies
+    compiled_dir: str  # empty: in var/
 
 
 class Variables:
@@ -137,6 +138,7 @@ def read_environment(values: Mapping[str, str], env_file: Path) -> Environment:
         default_interval=variables.choice("DEFAULT_INTERVAL", "1h", INTERVALS),
         model_threshold_percent=variables.percent("MODEL_THRESHOLD_PERCENT", 0.5),
         model_path=variables.text("MODEL_PATH"),
+        compiled_dir=variables.text("COMPILED_DIR"),
     )
 
 

@@ -10,7 +10,6 @@ from config.environment import read_environment
 BACKEND_DIR = Path(__file__).resolve().parent.parent
 PROJECT_DIR = BACKEND_DIR.parent
 VAR_DIR = PROJECT_DIR / "var"
-COMPILED_DIR = VAR_DIR / "compiled"
 ENVIRONMENT = read_environment(os.environ, BACKEND_DIR / ".env")
 
 DEBUG = ENVIRONMENT.debug
@@ -236,6 +235,8 @@ MARKET_SOURCES = ENVIRONMENT.market_sources
 MARKET_POLL_SECONDS = ENVIRONMENT.market_poll_seconds
 MODEL_THRESHOLD_PERCENT = ENVIRONMENT.model_threshold_percent
 MODEL_PATH = ENVIRONMENT.model_path
+# Machine code of the loops over long histories (backtests.compiled).
+COMPILED_DIR = ENVIRONMENT.compiled_dir or VAR_DIR / "compiled"
 
 LOGIN_URL, LOGIN_REDIRECT_URL, LOGOUT_REDIRECT_URL = "log-in", "status", "status"
 # The account that visitors see without a login; set by `up` only (dashboard.views.account_for).

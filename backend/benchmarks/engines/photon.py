@@ -17,32 +17,44 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
-from backtests import services
+import pandas as pd
+from django.utils import timezone
+
 from backtests.document import Document
 from backtests.options import Options, parse
+from backtests.runner import run
+from backtests.series import PriceHistory, load
 from benchmarks.engines.common import Case, Laps, Outcome, play
-from benchmarks.sma_cross import command_options, outcome
+from benchmarks.sma_cross import command_options
+from engine.orders import Instrument
+from market.instruments import inferred_instrument
 
 
 @dataclass(frozen=True)
 class Engine:
     options: Options
+    candles: pd.DataFrame
+    start: int
+    instrument: Instrument
 
     @classmethod
     def load(cls, path: Path, case: Case) -> "Engine":
         texts = {name.replace("-", "_"): text for name, text in command_options(case).items()}
         symbol, interval = texts.pop("symbol"), texts.pop("interval")
-        return cls(parse(texts, symbol=symbol, interval=interval))
+        options = parse(texts, symbol=symbol, interval=interval)
+        (history,) = load(options, timezone.now())
+        return cls(options, history.candles, history.start, inferred_instrument(symbol, history.known))
 
     def round(self, laps: Laps) -> Outcome:
-        series = services.series_for(self.options)
+        history = PriceHistory(self.candles.copy(), self.start)
         laps.begin()
-        document = Document(services.simulate(self.options, series))
-        laps.done("simulation and statistics")
-        summary, trades = document.summary, document.trades
+        document = Document(run(self.options, [(history, self.instrument)]))
+        laps.done("indicators to statistics")
+        summary, trades = document.summary, document.trades_text
         document.thinned_equity()
         laps.done("books")
-        return outcome({**summary, "trades": trades})
+        entries = trades.count('"action":"BUY"')
+        return Outcome(entries, summary["metrics"]["closed_trades"], float(summary["final_equity"]))
 
 
 if __name__ == "__main__":
