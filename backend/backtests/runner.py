@@ -19,7 +19,7 @@ from backtests.series import PriceHistory
 from engine.candles import interval_length
 from engine.history import ACTION, LOTS, PROFIT, ROW, Series, simulate
 from engine.indicators import deviation, sma
-from engine.ledger import Account, Holding
+from engine.ledger import Books, Holding
 from engine.metrics import Metrics, metrics
 from engine.orders import BUY, HOLD, NO_DECISION, SELL, Array, Instrument, Ticks
 from market.calendar.gaps import gaps_line
@@ -109,7 +109,7 @@ class Result:
 
     options: Options
     instruments: tuple[Tested, ...]
-    account: Account
+    account: Books
     fills: Ticks
     outcomes: npt.NDArray[np.int8]
     times: npt.NDArray[np.int64]

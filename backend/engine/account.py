@@ -12,7 +12,7 @@ Agents call these functions as they are, message by message; `history` calls the
 from typing import NamedTuple
 
 from engine.fills import amount_paid, amount_received, buy_price, commission, sell_price
-from engine.ledger import Account, Holding, bought, marked, sold
+from engine.ledger import Books, Holding, bought, marked, sold
 from engine.orders import (
     BUY,
     EXECUTED,
@@ -54,18 +54,18 @@ def without_fill(outcome: int) -> Event:
     return Event(outcome, HOLD, SIGNAL, 0, 0, 0, 0, 0, 0, 0)
 
 
-def begin_day(a: Account, day: int) -> Account:
+def begin_day(a: Books, day: int) -> Books:
     """Resets the counters of the day when the market enters a later one."""
     if day <= a.day:
         return a
-    return Account(
+    return Books(
         a.cash, a.worth, a.realised, a.commissions, a.open_positions, a.peak, day, a.cash + a.worth, 0
     )  # fmt: skip
 
 
 def at_open(
-    a: Account, h: Holding, action: int, lots: int, tick: int, day: int, age: float, t: Terms
-) -> tuple[Account, Holding, Event]:
+    a: Books, h: Holding, action: int, lots: int, tick: int, day: int, age: float, t: Terms
+) -> tuple[Books, Holding, Event]:
     """A decision meets the first price after it; `age` is the time since the close of its candle, in seconds."""
     a = begin_day(a, day)
     if action == HOLD:
@@ -86,9 +86,7 @@ def at_open(
     return buy(a, h, lots, tick, t)
 
 
-def within(
-    a: Account, h: Holding, open_: int, high: int, low: int, day: int, t: Terms
-) -> tuple[Account, Holding, Event]:
+def within(a: Books, h: Holding, open_: int, high: int, low: int, day: int, t: Terms) -> tuple[Books, Holding, Event]:
     """The position is sold where the candle reached one of its levels; else its trailing stop follows the high."""
     a = begin_day(a, day)
     if h.lots == 0:
@@ -102,12 +100,12 @@ def within(
     return a, h, without_fill(NONE)
 
 
-def at_close(a: Account, h: Holding, close: int, t: Terms) -> tuple[Account, Holding]:
+def at_close(a: Books, h: Holding, close: int, t: Terms) -> tuple[Books, Holding]:
     """The account valued at the close, and its peak."""
     return marked(a, h, close, t)
 
 
-def buy(a: Account, h: Holding, lots: int, tick: int, t: Terms) -> tuple[Account, Holding, Event]:
+def buy(a: Books, h: Holding, lots: int, tick: int, t: Terms) -> tuple[Books, Holding, Event]:
     """An entry that has passed the gate."""
     price = buy_price(tick, t)
     amount, fee = amount_paid(price, lots, t), commission(price, lots, t)
@@ -115,7 +113,7 @@ def buy(a: Account, h: Holding, lots: int, tick: int, t: Terms) -> tuple[Account
     return a, h, Event(EXECUTED, BUY, SIGNAL, lots, tick, price, amount, fee, 0, 0)
 
 
-def sell(a: Account, h: Holding, lots: int, tick: int, reason: int, t: Terms) -> tuple[Account, Holding, Event]:
+def sell(a: Books, h: Holding, lots: int, tick: int, reason: int, t: Terms) -> tuple[Books, Holding, Event]:
     """An exit of at most what is held."""
     price = sell_price(tick, t)
     amount = amount_received(price, lots, t)

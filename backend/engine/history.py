@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from engine.account import Event, at_close, at_open, within
 from engine.decide import wanted_lots
-from engine.ledger import FLAT, Account, Holding, opened
+from engine.ledger import FLAT, Books, Holding, opened
 from engine.orders import EXECUTED, LARGEST_INT32, NO_DECISION, NONE, PENDING, SELL, Array, Ticks
 from engine.terms import Rules, Terms, bounded, terms_of
 
@@ -122,7 +122,7 @@ def play(
 
     State is read from and left in `account` (9,), `holdings` (k, 8) and `pending` (k, 2): action and lots.
     """
-    a = Account(
+    a = Books(
         account[0], account[1], account[2], account[3], account[4], account[5], account[6], account[7], account[8]
     )
     stopped, step = DONE, first
@@ -230,7 +230,7 @@ class Played:
     `outcomes` (n,) are numbers of OUTCOMES, `fills` (m, LOGGED) whole numbers in the order in which they happened.
     """
 
-    account: Account
+    account: Books
     holdings: tuple[Holding, ...]
     starts: npt.NDArray[np.int64]
     steps: npt.NDArray[Any]
@@ -350,7 +350,7 @@ def _played(
     if stopped == OVERFLOW:
         return None
     return Played(
-        account=Account(*account.tolist()),
+        account=Books(*account.tolist()),
         holdings=tuple(Holding(*held) for held in holdings.tolist()),
         starts=starts,
         steps=steps,

@@ -14,7 +14,7 @@ from engine.protect import stop_level, target_level
 from engine.terms import Terms
 
 
-class Account(NamedTuple):
+class Books(NamedTuple):
     """Money in money steps. `worth` is the value of the open positions at their last marks.
 
     `peak` is the highest equity at any valuation, `day` a UTC day counted from 1970, `day_start` the equity with which
@@ -52,12 +52,12 @@ class Holding(NamedTuple):
 FLAT = Holding(0, 0, 0, 0, 0, 0, 1, 0)
 
 
-def opened(cash: int) -> Account:
+def opened(cash: int) -> Books:
     """An account that has not traded yet."""
-    return Account(cash, 0, 0, 0, 0, cash, -1, cash, 0)
+    return Books(cash, 0, 0, 0, 0, cash, -1, cash, 0)
 
 
-def bought(a: Account, h: Holding, lots: int, price: int, amount: int, fee: int, t: Terms) -> tuple[Account, Holding]:
+def bought(a: Books, h: Holding, lots: int, price: int, amount: int, fee: int, t: Terms) -> tuple[Books, Holding]:
     """The books after a BUY; its levels replace those of a position that was open already."""
     is_new = h.lots == 0
     mark = price if is_new else h.mark
@@ -75,7 +75,7 @@ def bought(a: Account, h: Holding, lots: int, price: int, amount: int, fee: int,
     positions = a.open_positions + 1 if is_new else a.open_positions
     cash = a.cash - amount - fee
     return (
-        Account(
+        Books(
             cash, worth, a.realised, a.commissions + fee, positions, a.peak, a.day, a.day_start, a.entries + 1
         ),
         held,
@@ -83,15 +83,15 @@ def bought(a: Account, h: Holding, lots: int, price: int, amount: int, fee: int,
 
 
 def sold(
-    a: Account, h: Holding, lots: int, amount: int, fee: int, t: Terms
-) -> tuple[Account, Holding, int, int]:  # fmt: skip
+    a: Books, h: Holding, lots: int, amount: int, fee: int, t: Terms
+) -> tuple[Books, Holding, int, int]:  # fmt: skip
     """The books after a SELL of at most what is held; its net profit, and the entry cost of what was sold."""
     rest = h.lots - lots
     cost = h.cost if rest == 0 else _rounded_share(h.cost * lots, h.lots)
     profit = amount - fee - cost
     worth = a.worth + amount_received(h.mark, rest, t) - amount_received(h.mark, h.lots, t)
     positions = a.open_positions - 1 if rest == 0 else a.open_positions
-    after = Account(
+    after = Books(
         a.cash + amount - fee,
         worth,
         a.realised + profit,
@@ -107,11 +107,11 @@ def sold(
     return after, Holding(rest, h.cost - cost, h.mark, h.stop, h.target, h.trail_n, h.trail_d, h.high), profit, cost
 
 
-def marked(a: Account, h: Holding, price: int, t: Terms) -> tuple[Account, Holding]:
+def marked(a: Books, h: Holding, price: int, t: Terms) -> tuple[Books, Holding]:
     """The account valued with this instrument at a price and the others at their last marks."""
     worth = a.worth + amount_received(price, h.lots, t) - amount_received(h.mark, h.lots, t)
     peak = max(a.peak, a.cash + worth)
-    valued = Account(
+    valued = Books(
         a.cash, worth, a.realised, a.commissions, a.open_positions, peak, a.day, a.day_start, a.entries
     )  # fmt: skip
     if h.lots == 0:

@@ -5,7 +5,7 @@ with the instrument at the price of the order and all others at their last marks
 """
 
 from engine.fills import amount_paid, amount_received, buy_price, commission
-from engine.ledger import Account, Holding
+from engine.ledger import Books, Holding
 from engine.orders import (
     NONE,
     REFUSED_DAILY_LOSS_LIMIT,
@@ -25,7 +25,7 @@ from engine.orders import (
 from engine.terms import Terms
 
 
-def entry_refusal(a: Account, h: Holding, lots: int, tick: int, age: float, t: Terms) -> int:
+def entry_refusal(a: Books, h: Holding, lots: int, tick: int, age: float, t: Terms) -> int:
     """Why so many lots must not be bought at this price, by its number in OUTCOMES; NONE where they may.
 
     `age` is how old, in seconds, the market data behind the order are.
@@ -61,7 +61,7 @@ def entry_refusal(a: Account, h: Holding, lots: int, tick: int, age: float, t: T
 
 
 def refusal_text(
-    code: Code, a: Account, h: Holding, lots: int, tick: int, age: float, instrument: Instrument, t: Terms
+    code: Code, a: Books, h: Holding, lots: int, tick: int, age: float, instrument: Instrument, t: Terms
 ) -> str:
     """A refusal in words, with the figures that the gate compared."""
     texts = {
@@ -76,7 +76,7 @@ def refusal_text(
     return texts.get(code) or _money_text(code, a, h, lots, tick, instrument, t)
 
 
-def _money_text(code: Code, a: Account, h: Holding, lots: int, tick: int, instrument: Instrument, t: Terms) -> str:
+def _money_text(code: Code, a: Books, h: Holding, lots: int, tick: int, instrument: Instrument, t: Terms) -> str:
     """Of the refusals that compare money."""
     step = instrument.money_step / t.scale
     others = a.worth - amount_received(h.mark, h.lots, t)

@@ -9,7 +9,7 @@ from market.errors import MarketError, NoSource, NotServed, SourceError
 from market.ingestion.backfill import fill_gaps
 from market.ingestion.candles import Fetch, ingest
 from market.models import Candle, OrderBookDepth, Symbol, check_intervals
-from market.sources.base import FetchedCandles, Source, Terms
+from market.sources.base import FetchedCandles, Source, VenueTerms
 from market.sources.book import BookSource
 from market.sources.built import BuiltSource, lower_interval
 
@@ -95,7 +95,7 @@ def ingest_depth(symbol: Symbol, sources: Sequence[Source], now: datetime) -> Or
     raise NoSource(f"the order book of {symbol}", failures)
 
 
-def refresh_terms(symbol: Symbol, ask: Callable[[str], tuple[Terms, Source]], now: datetime) -> bool:
+def refresh_terms(symbol: Symbol, ask: Callable[[str], tuple[VenueTerms, Source]], now: datetime) -> bool:
     """Stores the lot step, tick and minimum notional that the venue states, once a day; returns whether it was asked.
 
     What it does not state stays as it is. Raises MarketError.

@@ -47,7 +47,7 @@ class Prices(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class VenueTerms:
     """The trading rules that a venue states of an instrument; None where it states nothing."""
 
     name: str
@@ -89,7 +89,7 @@ class Source(Protocol):
         The candle that is still forming by the clock of the source is left out.
         """
 
-    def terms(self, symbol: str) -> Terms: ...
+    def terms(self, symbol: str) -> VenueTerms: ...
 
     def quote(self, symbol: str) -> Price:
         """The last price, with the time that the source states."""

@@ -9,7 +9,7 @@ import pandas as pd
 import requests
 
 from market.errors import InvalidResponse, RequestRefused, UnknownInstrument
-from market.sources.base import Price, Prices, Terms
+from market.sources.base import Price, Prices, VenueTerms
 from market.sources.book import Depth, depth_of
 from market.sources.client import HttpSettings, Value, decoded, venue_symbol
 from market.sources.http import failure_of_status, network_failures, server_time
@@ -90,7 +90,7 @@ class BinanceSource:
     def quote(self, symbol: str) -> Price:
         return self._http.guard(partial(self._quote, symbol), TICKER_WEIGHT)
 
-    def terms(self, symbol: str) -> Terms:
+    def terms(self, symbol: str) -> VenueTerms:
         return self._http.guard(partial(self._terms, symbol), EXCHANGE_INFO_WEIGHT)
 
     def depth(self, symbol: str, levels: int) -> Depth:
@@ -125,7 +125,7 @@ class BinanceSource:
         # A quote from the future would stay fresh for ever.
         return Price(min(utc_time(ticker.closeTime), now + timedelta(seconds=1)), float(ticker.lastPrice))
 
-    def _terms(self, symbol: str) -> Terms:
+    def _terms(self, symbol: str) -> VenueTerms:
         info, _ = self._ask("exchangeInfo", _ExchangeInfo, symbol)
         if not info.symbols:
             raise UnknownInstrument(self.name, f"it has no {symbol}")
@@ -135,7 +135,7 @@ class BinanceSource:
         # NOTIONAL took the place of MIN_NOTIONAL in 2023.
         smallest = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL")
         try:
-            return Terms(
+            return VenueTerms(
                 name=f"{found.baseAsset}/{found.quoteAsset}",
                 price_tick=filters["PRICE_FILTER"].tickSize,
                 lot_step=filters["LOT_SIZE"].stepSize,

@@ -15,7 +15,7 @@ from market.calendar.sessions import ALWAYS, Session, Times, session_of, times_o
 from market.errors import NotServed
 from market.models import Symbol
 from market.selectors import candle_frame
-from market.sources.base import FetchedCandles, Price, Prices, Terms
+from market.sources.base import FetchedCandles, Price, Prices, VenueTerms
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -115,5 +115,5 @@ class BuiltSource:
     def quote(self, symbol: str) -> Price:
         raise NotServed(self.name, "built candles have no current price")
 
-    def terms(self, symbol: str) -> Terms:
+    def terms(self, symbol: str) -> VenueTerms:
         raise NotServed(self.name, "built candles state no steps of price or quantity")

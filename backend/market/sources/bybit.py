@@ -22,7 +22,7 @@ from market.errors import (
     UnknownInstrument,
     UnreadableResponse,
 )
-from market.sources.base import Price, Prices, Terms
+from market.sources.base import Price, Prices, VenueTerms
 from market.sources.book import Depth, depth_of
 from market.sources.client import HttpSettings, converted, venue_symbol
 from market.sources.http import failure_of_status, network_failures
@@ -136,7 +136,7 @@ class BybitSource:
     def quote(self, symbol: str) -> Price:
         return self._http.guard(partial(self._quote, symbol))
 
-    def terms(self, symbol: str) -> Terms:
+    def terms(self, symbol: str) -> VenueTerms:
         return self._http.guard(partial(self._terms, symbol))
 
     def depth(self, symbol: str, levels: int) -> Depth:
@@ -165,13 +165,13 @@ class BybitSource:
             raise InvalidResponse(self.name, f"its last price of {symbol} is {ticker.lastPrice}")
         return Price(self._http.check_clock(self.name, utc_time(answer.time)), float(ticker.lastPrice))
 
-    def _terms(self, symbol: str) -> Terms:
+    def _terms(self, symbol: str) -> VenueTerms:
         answer = self._ask("get_instruments_info", symbol)
         found = self._only(converted(self.name, answer.result, _Instruments).list, symbol)
         self._check_symbol(found.symbol, symbol)
         lot = found.lotSizeFilter
         try:
-            return Terms(
+            return VenueTerms(
                 name=f"{found.baseCoin}/{found.quoteCoin}",
                 price_tick=found.priceFilter.tickSize,
                 lot_step=lot.qtyStep or lot.basePrecision,

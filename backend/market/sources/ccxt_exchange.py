@@ -27,7 +27,7 @@ from market.errors import (
     UnknownSource,
     UnreadableResponse,
 )
-from market.sources.base import Price, Prices, Terms
+from market.sources.base import Price, Prices, VenueTerms
 from market.sources.client import HttpSettings, decoded
 from market.sources.http import connection_problem, failure_of_status, retry_after, server_time
 from market.sources.rows import CandleRange, Row, checked_times, closed_rows, frame_of, utc_time
@@ -76,10 +76,10 @@ class CcxtSource:
         market = self._market(symbol)
         return self._http.guard(partial(self._quote, market))
 
-    def terms(self, symbol: str) -> Terms:
+    def terms(self, symbol: str) -> VenueTerms:
         market = self._market(symbol)
         try:
-            return Terms(
+            return VenueTerms(
                 name=market["symbol"],
                 price_tick=self._step(market["precision"].get("price")),
                 lot_step=self._step(market["precision"].get("amount")),

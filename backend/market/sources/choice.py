@@ -13,7 +13,7 @@ from django.conf import settings
 
 from market.errors import NoSource, NotServed, SourceError, UnknownSource
 from market.models import Symbol
-from market.sources.base import SOURCE_NAME, SOURCE_NAMES, FetchedCandles, Price, Source, Terms
+from market.sources.base import SOURCE_NAME, SOURCE_NAMES, FetchedCandles, Price, Source, VenueTerms
 from market.symbols import Kind, crypto_quote, kind_of, parse_symbol
 
 Value = TypeVar("Value")
@@ -88,7 +88,7 @@ def quote(symbol: str, sources: Sequence[Source] | None = None) -> tuple[Price, 
     return _first(f"a price of {symbol}", lambda source: source.quote(symbol), _asked(symbol, sources))
 
 
-def terms(symbol: str, sources: Sequence[Source] | None = None) -> tuple[Terms, Source]:
+def terms(symbol: str, sources: Sequence[Source] | None = None) -> tuple[VenueTerms, Source]:
     """The instrument terms of the first source that has the symbol. Raises NoSource."""
     return _first(f"the terms of {symbol}", lambda source: source.terms(symbol), _asked(symbol, sources))
 

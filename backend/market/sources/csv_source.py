@@ -10,7 +10,7 @@ import pandas as pd
 from engine.candles import INTERVALS, interval_length
 from market.errors import CandleFileError, CandleFileMissing, NotServed
 from market.sources import csv_file
-from market.sources.base import Price, Prices, Terms
+from market.sources.base import Price, Prices, VenueTerms
 from market.sources.client import HttpSettings
 
 
@@ -46,7 +46,7 @@ class CsvSource:
     def quote(self, symbol: str) -> Price:
         raise NotServed(self.name, "a file has no current prices")
 
-    def terms(self, symbol: str) -> Terms:
+    def terms(self, symbol: str) -> VenueTerms:
         raise NotServed(self.name, "a file states no steps of price or quantity")
 
 

@@ -22,7 +22,7 @@ import pandas as pd
 from curl_cffi.requests import Response
 
 from market.errors import InvalidResponse, NotServed, RequestRefused, UnknownInstrument, UnreadableResponse
-from market.sources.base import Price, Prices, Terms
+from market.sources.base import Price, Prices, VenueTerms
 from market.sources.client import HttpSettings, decoded
 from market.sources.http import failure_of_status, server_time
 from market.sources.rows import MILLISECOND, CandleRange, Row, closed_rows, frame_of, milliseconds, utc_time
@@ -120,10 +120,10 @@ class YahooSource:
         """The last price of the regular session, however long ago that was."""
         return self._http.guard(partial(self._quote, symbol))
 
-    def terms(self, symbol: str) -> Terms:
+    def terms(self, symbol: str) -> VenueTerms:
         """Only the name: Yahoo is no venue, so it states no steps."""
         meta = self._http.guard(partial(self._latest, symbol)).meta
-        return Terms(name=meta.longName or meta.shortName)
+        return VenueTerms(name=meta.longName or meta.shortName)
 
     def _page(self, symbol: str, requested: CandleRange) -> list[Row]:
         daily = requested.interval == "1d"

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from engine.history import Series
-from engine.ledger import FLAT, Account, Holding, opened
+from engine.ledger import FLAT, Books, Holding, opened
 from engine.orders import NO_DECISION, Instrument
 from engine.terms import Costs, Limits, Policy, Rules, Terms, terms_of
 from tests.markets import Array
@@ -30,7 +30,7 @@ def terms(
     return terms_of(Rules(instrument, costs or Costs(), Policy(**{**FREE, **policy}), limits))
 
 
-def account(cash: int = CASH, **changed: int) -> Account:
+def account(cash: int = CASH, **changed: int) -> Books:
     return opened(cash)._replace(**changed)
 
 

@@ -6,17 +6,17 @@ from hypothesis import strategies as st
 
 from engine.account import Event, buy, sell
 from engine.fills import amount_received
-from engine.ledger import FLAT, Account, Holding, bought, marked, sold
+from engine.ledger import FLAT, Books, Holding, bought, marked, sold
 from engine.orders import SIGNAL, Instrument
 from engine.terms import Costs, Rules, terms_of
 from tests.engine.accounts import CASH, account, costs, instruments, terms
 
 
-def buying(a: Account, h: Holding, lots: int, tick: int, **policy: float) -> tuple[Account, Holding, Event]:
+def buying(a: Books, h: Holding, lots: int, tick: int, **policy: float) -> tuple[Books, Holding, Event]:
     return buy(a, h, lots, tick, terms(**policy))
 
 
-def selling(a: Account, h: Holding, lots: int, tick: int) -> tuple[Account, Holding, Event]:
+def selling(a: Books, h: Holding, lots: int, tick: int) -> tuple[Books, Holding, Event]:
     return sell(a, h, lots, tick, SIGNAL, terms())
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.account import buy, within
-from engine.ledger import FLAT, Account, Holding
+from engine.ledger import FLAT, Books, Holding
 from engine.orders import EXECUTED, NONE, SELL, SIGNAL, STOP_LOSS, TAKE_PROFIT, TRAILING_STOP
 from engine.protect import first_exit, stop_level, target_level, trailing_level
 from engine.terms import Terms
@@ -23,14 +23,14 @@ class Exit:
     reason: int
 
 
-def levels(entry: int = 100, **policy: float) -> tuple[Account, Holding, Terms]:
+def levels(entry: int = 100, **policy: float) -> tuple[Books, Holding, Terms]:
     """A position of one lot bought at so many units of 100 ticks, without costs."""
     t = terms(costs=NO_COSTS, **policy)
     a, h, _ = buy(account(), FLAT, 1, 100 * entry, t)
     return a, h, t
 
 
-def exit_in(position: tuple[Account, Holding, Terms], *candles: Candle) -> Exit | None:
+def exit_in(position: tuple[Books, Holding, Terms], *candles: Candle) -> Exit | None:
     a, h, t = position
     for number, prices in enumerate(candles):
         a, h, event = within(a, h, *(100 * price for price in prices), 0, t)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.account import at_open
-from engine.ledger import FLAT, Account, Holding, opened
+from engine.ledger import FLAT, Books, Holding, opened
 from engine.orders import BUY, EXECUTED, HOLD, NOTHING_TO_DO, OUTCOMES, SELL, Code, Instrument, Reason
 from engine.risk import refusal_text
 from engine.terms import Limits, Policy, Rules, Terms, terms_of
@@ -22,7 +22,7 @@ def limited(instrument: Instrument = CENTS, **limits: Any) -> Terms:
 
 
 def refusal(
-    a: Account, h: Holding, lots: int, t: Terms, action: int = BUY, age: float = 0.0, tick: int = TICK
+    a: Books, h: Holding, lots: int, t: Terms, action: int = BUY, age: float = 0.0, tick: int = TICK
 ) -> Code | None:
     after, held, event = at_open(a, h, action, lots, tick, a.day, age, t)
     if event.outcome == EXECUTED:
@@ -31,7 +31,7 @@ def refusal(
     return Code(OUTCOMES[event.outcome])
 
 
-def holder(lots: int) -> tuple[Account, Holding]:
+def holder(lots: int) -> tuple[Books, Holding]:
     """An account with so many lots at 100.00."""
     return account(worth=lots * TICK, open_positions=1, peak=0, day_start=0), holding(lots)
 
@@ -80,7 +80,7 @@ def test_all_of_a_position_is_sold_even_where_a_float_cannot_say_it() -> None:
 
 
 # Of each pair, the first is refused and the second is not: the limit is just kept.
-EDGES: list[tuple[Code, dict[str, Any], Account, Account, int, int, float, float]] = [
+EDGES: list[tuple[Code, dict[str, Any], Books, Books, int, int, float, float]] = [
     (Code.STALE_QUOTE, {"max_quote_age_seconds": 60.0}, account(), account(), 1, 1, 61.0, 60.0),
     (
         Code.DRAWDOWN_LIMIT, {"max_drawdown": Decimal("0.1")},
@@ -108,7 +108,7 @@ EDGES: list[tuple[Code, dict[str, Any], Account, Account, int, int, float, float
 
 @pytest.mark.parametrize(("code", "limits", "over", "at", "more", "few", "old", "young"), EDGES)
 def test_each_limit_refuses_an_entry_beyond_it_and_none_at_it(
-    code: Code, limits: dict[str, Any], over: Account, at: Account, more: int, few: int, old: float, young: float
+    code: Code, limits: dict[str, Any], over: Books, at: Books, more: int, few: int, old: float, young: float
 ) -> None:
     t = limited(**limits)
     assert refusal(over, FLAT, more, t, age=old) is code
@@ -227,7 +227,7 @@ def test_a_refusal_states_the_figures_that_were_compared(code: Code, text: str) 
     instrument = replace(BTC, minimum_notional=Decimal(600))
     t = terms_of(Rules(instrument, limits=ALL))
     h = Holding(300, 12_345, 4_000_000, 0, 0, 0, 1, 4_000_000)
-    a = Account(500_000, 52_000, 0, 0, 5, 1_200_000, 9, 1_100_000, 8)
+    a = Books(500_000, 52_000, 0, 0, 5, 1_200_000, 9, 1_100_000, 8)
     assert refusal_text(code, a, h, 1000, 5_000_000, 91.0, instrument, t) == text
 
 

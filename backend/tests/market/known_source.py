@@ -5,7 +5,7 @@ from datetime import datetime
 import pandas as pd
 
 from market.errors import SourceDown
-from market.sources.base import FetchedCandles, Price, Prices, Terms
+from market.sources.base import FetchedCandles, Price, Prices, VenueTerms
 
 
 class KnownSource:
@@ -19,7 +19,7 @@ class KnownSource:
         self.intervals = intervals
         self.asked: list[tuple[datetime, datetime]] = []
         self.down = False
-        self.known_terms = Terms(name)
+        self.known_terms = VenueTerms(name)
 
     def candles(self, symbol: str, interval: str, start: datetime, end: datetime) -> pd.DataFrame:
         self.asked.append((start, end))
@@ -28,7 +28,7 @@ class KnownSource:
         times = self.reported.index
         return self.reported[(times >= start) & (times < end)]
 
-    def terms(self, symbol: str) -> Terms:
+    def terms(self, symbol: str) -> VenueTerms:
         return self.known_terms
 
     def quote(self, symbol: str) -> Price:

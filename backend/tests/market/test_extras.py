@@ -1,4 +1,4 @@
-"""Terms, further intervals and the order book: what is stored when it is asked for."""
+"""VenueTerms, further intervals and the order book: what is stored when it is asked for."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,7 +16,7 @@ from market.instruments import stored_instrument
 from market.models import Candle, OrderBookDepth, Symbol
 from market.selectors import candle_frame, newest_depth
 from market.services import add_symbol
-from market.sources.base import Terms
+from market.sources.base import VenueTerms
 from market.sources.binance import BinanceSource
 from market.sources.book import BookSource, depth_of
 from market.sources.bybit import BybitSource
@@ -161,7 +161,7 @@ def test_a_book_that_cannot_be_is_refused(bids: list[Any], asks: list[Any], prob
 
 def test_the_terms_of_the_venue_are_stored_and_asked_for_once_a_day(btc: Symbol):
     source = KnownSource(TRUTH)
-    source.known_terms = Terms("BTC/USDT", D("0.1"), D("0.001"), D(7))
+    source.known_terms = VenueTerms("BTC/USDT", D("0.1"), D("0.001"), D(7))
     asked: list[str] = []
 
     def ask(symbol: str):
@@ -180,14 +180,14 @@ def test_what_the_venue_does_not_state_stays(btc: Symbol):
     Symbol.objects.filter(pk=btc.pk).update(price_tick=D("0.01"))
     btc.refresh_from_db()
     source = KnownSource(TRUTH)
-    refresh_terms(btc, lambda symbol: (Terms("Bitcoin"), source), START)
+    refresh_terms(btc, lambda symbol: (VenueTerms("Bitcoin"), source), START)
     btc.refresh_from_db()
     assert (btc.price_tick, btc.lot_step, btc.name) == (D("0.01"), None, "Bitcoin")
 
 
 def test_a_step_finer_than_its_column_is_refused(btc: Symbol):
     with pytest.raises(NotServed, match="finer than can be stored"):
-        refresh_terms(btc, lambda symbol: (Terms("x", D("1E-12")), KnownSource(TRUTH)), START)
+        refresh_terms(btc, lambda symbol: (VenueTerms("x", D("1E-12")), KnownSource(TRUTH)), START)
     btc.refresh_from_db()
     assert btc.price_tick is None
 

@@ -25,8 +25,7 @@ from database.rows import (
 from engine.account import Event, at_close, at_open, within
 from engine.decide import risk_score, wanted_lots
 from engine.fills import amount_received
-from engine.ledger import FLAT, Holding
-from engine.ledger import Account as Books
+from engine.ledger import FLAT, Books, Holding
 from engine.orders import BUY, CENT, EXECUTED, OUTCOMES, ZERO, Action, Code, Instrument, Reason, exact
 from engine.risk import refusal_text
 from engine.snapshot import Snapshot
