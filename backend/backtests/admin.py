@@ -6,7 +6,7 @@ from web.facts import ReadOnlyAdmin
 
 @admin.register(BacktestRun)
 class BacktestRunAdmin(ReadOnlyAdmin):
-    """What was run: to look at, never to change."""
+    """Runs, read-only."""
 
     list_display = ("id", "user", "symbol", "interval", "model", "start", "end", "status", "progress", "created")
     list_filter = ("status", "model", "interval")

@@ -29,7 +29,7 @@ RULES: tuple[Callable[..., Any], ...] = (
     *(fills.ceil_div, fills.buy_price, fills.sell_price, fills.amount_paid, fills.amount_received, fills.commission),
     *(protect.stop_level, protect.target_level, protect.trailing_level, protect.first_exit),
     *(ledger._rounded_share, ledger.bought, ledger.sold, ledger.marked),
-    *(risk.entry_refusal, decide.risk_score, decide.wanted_lots),
+    *(risk.entry_refusal, decide.risk_score, decide.proposed_lots),
     *(account.without_fill, account.begin_day, account.sell, account.buy),
     *(account.at_open, account.within, account.at_close, history._wide, history._loaded, history._close_time),
 )

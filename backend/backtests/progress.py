@@ -9,7 +9,7 @@ from backtests.runner import Progress
 
 @contextmanager
 def progress_bar(stream: TextIO) -> Iterator[Progress | None]:
-    """What is to be told about progress, or None where nobody watches."""
+    """The callback for progress, or None where the stream is no terminal."""
     if not stream.isatty():
         yield None
         return

@@ -133,7 +133,7 @@ def run(
     """The test of one or more series on one account, out of sample.
 
     `sources` are in the order of their symbols; each is asked for when the one before is prepared and its frame given
-    up. Raises OptionsError, or TrainingError when no model can be trained. `on_progress` is told the candles done and
+    up. Raises OptionsError, or TrainingError when no model can be trained. `on_progress` gets the candles done and
     the candles to do while models train.
     """
     prepared, series = _joined(options, starmap(partial(_prepared, options, on_progress), sources))

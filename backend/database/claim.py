@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import connection
 
-# The candidates are a step of their own: inlined, PostgreSQL could look for them, and lock them, more than once. With
+# The candidates are a step of their own: inlined, PostgreSQL could search for them, and lock them, more than once. With
 # COALESCE it does not search for each of them in a partial index of what waits, which it takes for empty.
 CLAIM = """
 WITH free AS MATERIALIZED (

@@ -4,7 +4,7 @@ For each instrument, candle by candle:
 1. `at_open`: the pending decision meets the first price after it, passes the gate or is refused.
 2. `within`: a protective level may be reached between the open and the close.
 3. `at_close`: the account is valued at the close.
-4. `decide.wanted_lots`: the next decision asks for a quantity.
+4. `decide.proposed_lots`: the next decision asks for a quantity.
 
 Agents call these functions as they are, message by message; `history` calls the same ones, plain or compiled.
 """

@@ -38,7 +38,7 @@ def risk_score(confidence: float, noise: float, stop_distance: float) -> float:
     return 0.5 * (1.0 - confidence) + 0.5 * min(noise / stop_distance, 1.0)
 
 
-def wanted_lots(a: Books, h: Holding, action: int, close: int, confidence: float, noise: float, t: Terms) -> int:
+def proposed_lots(a: Books, h: Holding, action: int, close: int, confidence: float, noise: float, t: Terms) -> int:
     """How many lots a decision at the close asks for; OFF where they are more than `largest_lots`.
 
     A SELL asks for all that is held. A BUY on top of a position asks for nothing, like a HOLD. Otherwise a BUY asks for

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.account import Event, at_close, at_open, within
-from engine.decide import wanted_lots
+from engine.decide import proposed_lots
 from engine.ledger import FLAT, Books, Holding, opened
 from engine.orders import EXECUTED, LARGEST_INT32, NO_DECISION, NONE, PENDING, SELL, Array, Ticks
 from engine.terms import Rules, Terms, bounded, terms_of
@@ -146,7 +146,9 @@ def play(
             marks.positions[row] = a.open_positions
         elif kind == DECIDE and columns.actions[row] != NO_DECISION:
             action = columns.actions[row]
-            lots = wanted_lots(a, h, action, _wide(columns.close[row]), columns.confidence[row], columns.noise[row], t)
+            lots = proposed_lots(
+                a, h, action, _wide(columns.close[row]), columns.confidence[row], columns.noise[row], t
+            )
             if lots < 0:
                 stopped = OVERFLOW
                 break

@@ -161,7 +161,7 @@ class ShadowAnswer(models.Model):
             models.CheckConstraint(
                 condition=Q(challenger__isnull=True, challenged_by__isnull=True)
                 | Q(challenger__isnull=False, challenged_by__isnull=False),
-                name="learning_shadow_answer_is_of_somebody",
+                name="learning_shadow_answer_has_a_model",
             ),
             models.CheckConstraint(
                 condition=Q(truth__isnull=True) | Q(truth__lte=2), name="learning_shadow_truth_is_a_class"

@@ -139,7 +139,7 @@ class CandleRevision(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["symbol", "interval", "open_time", "open", "high", "low", "close", "volume", "source"],
-                name="market_revision_is_told_once",
+                name="market_revision_is_stored_once",
             ),
         ]
         indexes = [models.Index(fields=["-seen_at"], name="market_revision_newest")]  # The admin's list.
@@ -163,7 +163,7 @@ class CandleGap(models.Model):
     class Meta:
         ordering = ["symbol", "interval", "first_missing"]
         constraints = [
-            models.UniqueConstraint(fields=["symbol", "interval", "first_missing"], name="market_gap_is_told_once"),
+            models.UniqueConstraint(fields=["symbol", "interval", "first_missing"], name="market_gap_is_stored_once"),
             models.CheckConstraint(
                 condition=Q(missing__gt=0, last_missing__gte=F("first_missing")), name="market_gap_is_not_empty"
             ),

@@ -120,7 +120,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='shadowanswer',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('challenged_by__isnull', True), ('challenger__isnull', True)), models.Q(('challenged_by__isnull', False), ('challenger__isnull', False)), _connector='OR'), name='learning_shadow_answer_is_of_somebody'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('challenged_by__isnull', True), ('challenger__isnull', True)), models.Q(('challenged_by__isnull', False), ('challenger__isnull', False)), _connector='OR'), name='learning_shadow_answer_has_a_model'),
         ),
         migrations.AddConstraint(
             model_name='shadowanswer',

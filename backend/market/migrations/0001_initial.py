@@ -91,7 +91,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'indexes': [models.Index(fields=['-seen_at'], name='market_revision_newest')],
-                'constraints': [models.UniqueConstraint(fields=('symbol', 'interval', 'open_time', 'open', 'high', 'low', 'close', 'volume', 'source'), name='market_revision_is_told_once')],
+                'constraints': [models.UniqueConstraint(fields=('symbol', 'interval', 'open_time', 'open', 'high', 'low', 'close', 'volume', 'source'), name='market_revision_is_stored_once')],
             },
         ),
         migrations.CreateModel(
@@ -109,7 +109,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['symbol', 'interval', 'first_missing'],
-                'constraints': [models.UniqueConstraint(fields=('symbol', 'interval', 'first_missing'), name='market_gap_is_told_once'), models.CheckConstraint(condition=models.Q(('last_missing__gte', models.F('first_missing')), ('missing__gt', 0)), name='market_gap_is_not_empty')],
+                'constraints': [models.UniqueConstraint(fields=('symbol', 'interval', 'first_missing'), name='market_gap_is_stored_once'), models.CheckConstraint(condition=models.Q(('last_missing__gte', models.F('first_missing')), ('missing__gt', 0)), name='market_gap_is_not_empty')],
             },
         ),
         migrations.CreateModel(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.decide import choose, decision_payload, reasoning, risk_score, wanted_lots
+from engine.decide import choose, decision_payload, proposed_lots, reasoning, risk_score
 from engine.ledger import FLAT
 from engine.orders import BUY, HOLD, NO_DECISION, SELL, Action
 from engine.snapshot import Snapshot, market_frame, snapshot_at
@@ -66,7 +66,7 @@ def test_doubt_and_noise_make_risk() -> None:
 
 def size(t: Terms, cash: int = CASH, worth: int = 0, confidence: float = 1.0, noise: float = 0.0) -> int:
     """The lots that a BUY asks for at a close of 100.00."""
-    return wanted_lots(account(cash, worth=worth), FLAT, BUY, 10_000, confidence, noise, t)
+    return proposed_lots(account(cash, worth=worth), FLAT, BUY, 10_000, confidence, noise, t)
 
 
 def test_a_size_grows_with_equity_confidence_and_calm_and_never_exceeds_its_limits() -> None:
@@ -112,7 +112,7 @@ def test_a_size_is_the_rule_in_exact_numbers(
     stated: Rules, cash: int, worth: int, close: int, confidence: float, noise: float
 ) -> None:
     t, policy = terms_of(stated), stated.policy
-    found = wanted_lots(account(cash, worth=worth), FLAT, BUY, close, confidence, noise, t)
+    found = proposed_lots(account(cash, worth=worth), FLAT, BUY, close, confidence, noise, t)
     if policy.quantity is not None:
         assert found == policy.quantity // stated.instrument.lot_step
         return
@@ -133,11 +133,11 @@ def test_a_size_is_the_rule_in_exact_numbers(
 
 def test_a_sell_closes_what_is_held_and_a_second_buy_asks_for_nothing() -> None:
     a, h, t = account(), holding(15), terms()
-    assert wanted_lots(a, h, SELL, 10_000, 0.9, 0.0, t) == 15
-    assert wanted_lots(a, h, BUY, 10_000, 0.9, 0.0, t) == 0
-    assert wanted_lots(a, h, HOLD, 10_000, 0.9, 0.0, t) == 0
-    assert wanted_lots(a, FLAT, SELL, 10_000, 0.9, 0.0, t) == 0
-    assert wanted_lots(a, FLAT, HOLD, 10_000, 0.9, 0.0, t) == 0
+    assert proposed_lots(a, h, SELL, 10_000, 0.9, 0.0, t) == 15
+    assert proposed_lots(a, h, BUY, 10_000, 0.9, 0.0, t) == 0
+    assert proposed_lots(a, h, HOLD, 10_000, 0.9, 0.0, t) == 0
+    assert proposed_lots(a, FLAT, SELL, 10_000, 0.9, 0.0, t) == 0
+    assert proposed_lots(a, FLAT, HOLD, 10_000, 0.9, 0.0, t) == 0
 
 
 def test_the_payload_has_the_keys_of_the_specification() -> None:

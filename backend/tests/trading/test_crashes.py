@@ -28,7 +28,7 @@ STEPS: list[tuple[Any, str]] = [
     (execution_agent, "save"),
     (session, "within"),
     (session, "at_close"),
-    (session, "wanted_lots"),
+    (session, "proposed_lots"),
     (session, "at_open"),
     (session.AccountSession, "_record_fill"),
     (session.AccountSession, "settle"),

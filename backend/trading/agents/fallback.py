@@ -1,4 +1,4 @@
-"""Who is decided for by rules because no model can serve: shown on the Decision Maker, and told once in its log."""
+"""Accounts that trade on fallback rules: shown on the Decision Maker, and logged once."""
 
 from collections.abc import Iterable
 

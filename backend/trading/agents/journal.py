@@ -27,7 +27,7 @@ from trading.models import (
 if TYPE_CHECKING:
     from learning.promotion.review import Change
 
-SPOKEN = {
+REASON_TEXTS = {
     Reason.SIGNAL: "on a signal",
     Reason.STOP_LOSS: "at the stop-loss",
     Reason.TAKE_PROFIT: "at the take-profit",
@@ -37,7 +37,7 @@ SPOKEN = {
 
 # An agent that works again is no longer in error; one that was stopped stays stopped.
 ACTIVITY_SECONDS = 1.0
-LINES_LOOKED_AT = 20
+RECENT_LINES = 20
 
 UNHINDERED: dict[str, Any] = {
     "error_message": "",
@@ -46,7 +46,7 @@ UNHINDERED: dict[str, Any] = {
 
 
 class Activity:
-    """Writes down that an agent is at work: once a second for a user, which is as often as anybody looks."""
+    """Stores that an agent is at work, at most once a second for a user."""
 
     def __init__(self, agent: str) -> None:
         self.agent = agent
@@ -65,9 +65,7 @@ class Activity:
 def traded(session: AccountSession, trade: Trade, reason: Reason, message: Message) -> None:
     verb = "Bought" if trade.action == "BUY" else "Sold"
     profit = "" if trade.pnl is None else f", profit {trade.pnl:.2f}"
-    text = (
-        f"{verb} {trade.quantity.normalize():f} {trade.symbol} at {trade.price.normalize():f} {SPOKEN[reason]}{profit}"
-    )
+    text = f"{verb} {trade.quantity.normalize():f} {trade.symbol} at {trade.price.normalize():f} {REASON_TEXTS[reason]}{profit}"
     _write(session, AgentLog.Level.INFO, text, message)
 
 
@@ -88,7 +86,7 @@ def observed(symbol: Symbol, interval: str) -> None:
 
 
 def not_observed(symbol: Symbol, interval: str, error: Exception) -> None:
-    """The Market Monitor could not look at a market. Said once while the reason lasts."""
+    """The Market Monitor could not poll a market. Logged once while the reason lasts."""
     text = f"Cannot follow {symbol} at {interval}: {errors.reason(error)}"
     _hindered(_followers(symbol, interval), AgentType.MARKET_MONITOR, text)
 
@@ -121,11 +119,11 @@ def champion_changed(symbol: Symbol, interval: str, change: "Change") -> None:
 
 
 def not_learning(symbol: Symbol, interval: str, name: str, error: Exception) -> None:
-    """A line and no error of the agent, because the model goes on deciding; said once and not at every look."""
+    """A line and no error of the agent, because the model goes on deciding; logged once and not at every attempt."""
     text = f"The {name} model for {symbol} at {interval} cannot go on learning: {error}"
     for user in _followers(symbol, interval):
-        told = AgentLog.objects.filter(user=user, agent_type=AgentType.DECISION_MAKER).order_by("-pk")
-        if text not in told.values_list("message", flat=True)[:LINES_LOOKED_AT]:
+        recent = AgentLog.objects.filter(user=user, agent_type=AgentType.DECISION_MAKER).order_by("-pk")
+        if text not in recent.values_list("message", flat=True)[:RECENT_LINES]:
             _log(user, AgentType.DECISION_MAKER, AgentLog.Level.WARNING, text)
 
 
@@ -143,8 +141,8 @@ def _write(session: AccountSession, level: str, text: str, message: Message) -> 
 
 def _hindered(users: Iterable[int], agent: str, text: str, cycle: UUID | None = None) -> None:
     """Shown on the agent until it works again; written to the log once and not at every candle."""
-    untold = _states(users, agent).exclude(error_message=text)
-    for user, before in untold.order_by("user").values_list("user", "error_message"):
+    others = _states(users, agent).exclude(error_message=text)
+    for user, before in others.order_by("user").values_list("user", "error_message"):
         hindered = {"error_message": text, "status": AgentState.Status.ERROR, "last_activity": timezone.now()}
         changed = _states([user], agent).exclude(error_message=text).update(**hindered)
         if changed and errors.gist(before) != errors.gist(text):

@@ -89,7 +89,7 @@ class MarketMonitor:
 
     @transaction.atomic
     def prepare(self, symbol: Symbol, interval: str, source: ReplaySource) -> None:
-        """Before the first look: stores what was known before, and the price step as the stored prices show it."""
+        """Before the first poll: stores the history, and the price step as the stored prices show it."""
         known = latest_candles(symbol, interval, 1)
         if known.empty:
             store_candles(symbol, interval, source.history(), source.name)

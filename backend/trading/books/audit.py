@@ -105,8 +105,8 @@ def _orders(account: Account) -> Differences:
         yield f"order {order.pk} ({order}) has no trade"
     for trade in Trade.objects.filter(account=account).select_related("order").iterator():
         order = trade.order
-        told = (order.account_id, order.symbol_id, order.action, order.quantity)
-        if told != (trade.account_id, trade.symbol_id, trade.action, trade.quantity):
+        asked = (order.account_id, order.symbol_id, order.action, order.quantity)
+        if asked != (trade.account_id, trade.symbol_id, trade.action, trade.quantity):
             yield f"trade {trade.pk} is not what its order {order.pk} asked for"
 
 
@@ -128,22 +128,22 @@ def _decisions(account: Account) -> Differences:
     reports = defaultdict(list)
     for report in messages.filter(type=Message.Type.EXECUTION_REPORT).iterator():
         reports[report.caused_by_id].append(report.payload["status"])
-    told = messages.filter(type=Message.Type.TRADE_DECISION)
-    by_decision = {row.payload["decision_id"]: row for row in told.iterator()}
+    published = messages.filter(type=Message.Type.TRADE_DECISION)
+    by_decision = {row.payload["decision_id"]: row for row in published.iterator()}
     for decision in Decision.objects.filter(account=account).select_related("order").order_by("pk").iterator():
         message = by_decision.pop(decision.pk, None)
         if message is None:
-            yield f"decision {decision.pk} was told to nobody"
+            yield f"decision {decision.pk} has no message"
         else:
             yield from _outcome(decision, message, reports[message.pk])
     for pk in by_decision:
-        yield f"decision {pk} was told, and is not there"
+        yield f"decision {pk} has a message, and is not stored"
 
 
 def _outcome(decision: Decision, message: Message, reports: list[str]) -> Differences:
     if decision.status == Decision.Status.PENDING:
         if reports or message.processed_at or message.parked_at:
-            yield f"decision {decision.pk} has no outcome, and nobody will give it one"
+            yield f"decision {decision.pk} has no outcome, and none is on its way"
         return
     if reports != [decision.status]:
         yield f"decision {decision.pk} is {decision.status}, and was reported as {' and '.join(reports) or 'nothing'}"

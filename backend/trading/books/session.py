@@ -23,7 +23,7 @@ from database.rows import (
     update,
 )
 from engine.account import Event, at_close, at_open, within
-from engine.decide import risk_score, wanted_lots
+from engine.decide import proposed_lots, risk_score
 from engine.fills import amount_received
 from engine.ledger import FLAT, Books, Holding
 from engine.orders import BUY, CENT, EXECUTED, OUTCOMES, ZERO, Action, Code, Instrument, Reason, exact
@@ -154,7 +154,7 @@ class AccountSession:
         self._record_step("decide", symbol, snapshot.interval, closed)
         instrument, terms, price = self._instruments[symbol], self.terms(symbol), snapshot.values["close"]
         noise, holding = snapshot.values["volatility"] / price, self.holdings.get(symbol, FLAT)
-        lots = wanted_lots(self.books, holding, int(action), instrument.ticks(price), confidence, noise, terms)
+        lots = proposed_lots(self.books, holding, int(action), instrument.ticks(price), confidence, noise, terms)
         return instrument.quantity(lots), risk_score(confidence, noise, terms.stop_distance)
 
     def execute(

@@ -82,7 +82,7 @@ class DjangoAgentAdapter:
             account=account,
             caused_by=caused_by,
             correlation_id=caused_by.correlation_id if caused_by else uuid.uuid4(),
-            # What nobody has to act on is done when it is written.
+            # A message without a recipient is stored as processed.
             processed_at=None if to_agent else timezone.now(),
         )
 

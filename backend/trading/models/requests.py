@@ -28,7 +28,7 @@ class RefreshRequest(models.Model):
         constraints = [models.UniqueConstraint(fields=["task_id", "symbol"], name="trading_refresh_is_unique")]
 
     def __str__(self) -> str:
-        return f"look at {self.symbol} {self.interval}"
+        return f"poll {self.symbol} {self.interval}"
 
 
 class IdempotentAnswer(models.Model):

@@ -88,7 +88,7 @@ class Command(BaseCommand):
         for name, words in ARGUMENTS.items():
             flag = FLAGS.get(name, f"--{name.replace('_', '-')}")
             parser.add_argument(flag, dest=name, metavar=flag[2:].upper(), help=words + DEFAULTS.get(name, ""))
-        parser.add_argument("--speed", default="0", help="seconds to wait after each candle, told in a line each")
+        parser.add_argument("--speed", default="0", help="seconds to wait after each candle, printing a line for each")
         parser.add_argument("--report", metavar="PATH", help="write an HTML page about the run to this file")
         parser.add_argument("--json", action="store_true", help="print the result as one JSON object, and nothing else")
 
