@@ -65,7 +65,8 @@ class Activity:
 def traded(session: AccountSession, trade: Trade, reason: Reason, message: Message) -> None:
     verb = "Bought" if trade.action == "BUY" else "Sold"
     profit = "" if trade.pnl is None else f", profit {trade.pnl:.2f}"
-    text = f"{verb} {trade.quantity.normalize():f} {trade.symbol} at {trade.price.normalize():f} {REASON_TEXTS[reason]}{profit}"
+    size, price = f"{trade.quantity.normalize():f} {trade.symbol}", f"{trade.price.normalize():f}"
+    text = f"{verb} {size} at {price} {REASON_TEXTS[reason]}{profit}"
     _write(session, AgentLog.Level.INFO, text, message)
 
 
