@@ -6,7 +6,6 @@ change of any of them compiles anew. It begins with a hash of the rest, because 
 """
 
 import ctypes
-import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from django.conf import settings
 from engine import account, decide, fills, history, ledger, orders, protect, risk, terms
 from engine.history import LOGGED, Columns, Machine, Marks
 from engine.terms import FLOAT_TERMS, Terms
+from web.files import write_atomically
 
 SOURCES = (orders, terms, fills, protect, ledger, risk, decide, account, history)
 RULES: tuple[Callable[..., Any], ...] = (
@@ -31,7 +31,15 @@ RULES: tuple[Callable[..., Any], ...] = (
     *(ledger._rounded_share, ledger.bought, ledger.sold, ledger.marked),
     *(risk.entry_refusal, decide.risk_score, decide.proposed_lots),
     *(account.without_fill, account.begin_day, account.sell, account.buy),
-    *(account.at_open, account.within, account.at_close, history._wide, history._loaded, history._close_time),
+    *(
+        account.at_open,
+        account.within,
+        account.at_close,
+        account.candle,
+        history._wide,
+        history._loaded,
+        history._close_time,
+    ),
 )
 Code = list[tuple[str, bytes]]
 """The name of each loop's function, and its object file."""
@@ -135,9 +143,7 @@ def _write(path: Path, code: Code) -> None:
     head = "".join(f"{name} {len(part)}\n" for name, part in code) + "\n"
     content = head.encode() + b"".join(part for _, part in code)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_bytes(sha256(content).digest() + content)
-    part.replace(path)
+    write_atomically(path, sha256(content).digest() + content)
 
 
 def _read(path: Path) -> Code | None:

@@ -206,6 +206,7 @@ def recipe_of(options: Options) -> "Recipe":
 def _trained(options: Options, history: PriceHistory, on_progress: Progress | None) -> Forecast:
     from engine.decide import choose
     from engine.snapshot import market_frame
+    from learning.scores.walk_score import NothingToScore
     from learning.training.walk_forward import out_of_sample_probabilities, score_walk
 
     recipe, market = recipe_of(options), market_frame(history.candles)
@@ -213,8 +214,7 @@ def _trained(options: Options, history: PriceHistory, on_progress: Progress | No
     walk = out_of_sample_probabilities(recipe, market, history.start, retrain_every, on_progress)
     try:
         score = score_walk(recipe, market, walk)
-    except ValueError:
-        # The test is shorter than the horizon: no label of it has closed.
+    except NothingToScore:
         score = None
     actions, confidence = choose(walk.probabilities, options.confidence)
     return Forecast(actions, confidence, market["volatility"].to_numpy(), walk.trainings, score)

@@ -7,7 +7,7 @@ value that only the database can compute goes through the ORM, as everything doe
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 from string import Formatter
 from types import NoneType
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from uuid import UUID
 
 import psycopg
 from django.db import connection
-from django.db.models import Field, Model
+from django.db.models import Field, JSONField, Model
 
 Row = TypeVar("Row", bound=Model)
 
@@ -65,7 +65,8 @@ def returned(model: type[Row], sql: str, parameters: Sequence[Any], without: tup
     """The rows that a statement gives; its columns are those of the model, in their order."""
     if connection.vendor != "postgresql":
         return list(model._default_manager.raw(sql, parameters))
-    fields, converters = _fields(model, without), _converters(model, without)
+    fields = _fields(model, without)
+    converters = _converters(fields)
     names, rows = [field.attname for field in fields], []
     for values in _execute(sql, parameters).fetchall():
         read = list(values)
@@ -92,10 +93,10 @@ def insert(rows: Sequence[Row], updates: Sequence[str] = (), unique: Sequence[st
     if connection.vendor != "postgresql" or expressions:
         model._default_manager.bulk_create(
             rows,
-            ignore_conflicts=bool(unique and not updates),
-            update_conflicts=bool(updates),
-            update_fields=updates or None,
-            unique_fields=unique if updates else None,
+            # Not `ignore_conflicts`: SQLite would also leave out rows that break any other constraint.
+            update_conflicts=bool(unique),
+            update_fields=updates or unique or None,
+            unique_fields=unique or None,
         )
         return
     conflict = "RETURNING id"
@@ -119,12 +120,14 @@ def insert(rows: Sequence[Row], updates: Sequence[str] = (), unique: Sequence[st
         done += length
 
 
-def update(row: Model) -> None:
-    """Writes all fields of a row. Raises DoesNotExist where there is no such row."""
+def update(row: Model, names: Collection[str] = ()) -> None:
+    """Writes all fields of a row, or those of these names. Raises DoesNotExist where there is no such row."""
     fields = [field for field in _fields(type(row), ()) if not field.primary_key]
+    if names:
+        fields = [field for field in fields if field.attname in names]
     values = _values(row, fields, is_new=False)
     if connection.vendor != "postgresql" or any(hasattr(value, "resolve_expression") for value in values):
-        row.save(force_update=True)
+        row.save(force_update=True, update_fields=[field.name for field in fields])
         return
     assignments = ", ".join(f'"{field.column}" = %s' for field in fields)
     sql = f'UPDATE "{row._meta.db_table}" SET {assignments} WHERE "id" = %s'
@@ -143,21 +146,22 @@ PLAIN = frozenset({NoneType, bool, int, str, datetime, UUID})
 def _values(row: Model, fields: "Iterable[Field[Any, Any]]", is_new: bool) -> list[Any]:
     values = [field.pre_save(row, is_new) for field in fields]
     return [
-        value if type(value) in PLAIN else field.get_db_prep_save(value, connection)
+        value
+        if type(value) in PLAIN and not isinstance(field, JSONField)
+        else field.get_db_prep_save(value, connection)
         for field, value in zip(fields, values, strict=True)
     ]
 
 
-@cache
-def _fields(model: type[Model], without: tuple[str, ...]) -> "list[Field[Any, Any]]":
-    return [field for field in model._meta.concrete_fields if field.attname not in without]
+def _fields(model: type[Model], without: tuple[str, ...]) -> "tuple[Field[Any, Any], ...]":
+    return tuple(field for field in model._meta.concrete_fields if field.attname not in without)
 
 
-@cache
-def _converters(model: type[Model], without: tuple[str, ...]) -> list[tuple[int, Any, Any]]:
+@lru_cache(maxsize=100)
+def _converters(fields: "tuple[Field[Any, Any], ...]") -> list[tuple[int, Any, Any]]:
     found = []
-    for place, field in enumerate(_fields(model, without)):
-        column = field.get_col(model._meta.db_table)
+    for place, field in enumerate(fields):
+        column = field.get_col(field.model._meta.db_table)
         for convert in (*connection.ops.get_db_converters(column), *field.get_db_converters(connection)):
             found.append((place, convert, column))
     return found

@@ -105,6 +105,15 @@ def at_close(a: Books, h: Holding, close: int, t: Terms) -> tuple[Books, Holding
     return marked(a, h, close, t)
 
 
+def candle(
+    a: Books, h: Holding, open_: int, high: int, low: int, close: int, day: int, t: Terms
+) -> tuple[Books, Holding, Event]:
+    """Steps 2 and 3 of one candle: the account meets its levels, and is valued at its close."""
+    a, h, event = within(a, h, open_, high, low, day, t)
+    a, h = at_close(a, h, close, t)
+    return a, h, event
+
+
 def buy(a: Books, h: Holding, lots: int, tick: int, t: Terms) -> tuple[Books, Holding, Event]:
     """An entry that has passed the gate."""
     price = buy_price(tick, t)
@@ -121,3 +130,8 @@ def sell(a: Books, h: Holding, lots: int, tick: int, reason: int, t: Terms) -> t
     fee = min(commission(price, lots, t), a.cash + amount)
     a, h, profit, cost = sold(a, h, lots, amount, fee, t)
     return a, h, Event(EXECUTED, SELL, reason, lots, tick, price, amount, fee, profit, cost)
+
+
+def opening_order(time: float, action: int, symbol: str) -> tuple[float, bool, str]:
+    """The sort key of decisions that meet a price: by its time, SELLs before BUYs, then by symbol."""
+    return time, action != SELL, symbol

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from engine.account import Event, at_close, at_open, within
+from engine.account import Event, at_open, candle
 from engine.decide import proposed_lots
 from engine.ledger import FLAT, Books, Holding, opened
 from engine.orders import EXECUTED, LARGEST_INT32, NO_DECISION, NONE, PENDING, SELL, Array, Ticks
@@ -140,8 +140,7 @@ def play(
         if kind == CLOSE:
             day = columns.times[row] // DAY
             open_, high, low = _wide(columns.open[row]), _wide(columns.high[row]), _wide(columns.low[row])
-            a, h, event = within(a, h, open_, high, low, day, t)
-            a, h = at_close(a, h, _wide(columns.close[row]), t)
+            a, h, event = candle(a, h, open_, high, low, _wide(columns.close[row]), day, t)
             marks.equity[row] = a.cash + a.worth
             marks.positions[row] = a.open_positions
         elif kind == DECIDE and columns.actions[row] != NO_DECISION:

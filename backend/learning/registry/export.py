@@ -2,13 +2,13 @@
 
 import json
 import logging
-import os
 from pathlib import Path
 
 from django.conf import settings
 
 from learning.models import ModelVersion
 from learning.registry.stored import manifest
+from web.files import write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -25,16 +25,9 @@ def export(version: ModelVersion, artefact: bytes) -> Path | None:
     document = {"content_hash": version.content_hash, **manifest(version), "scores": version.scores}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path.with_suffix(".json"), json.dumps(document, indent=1, sort_keys=True).encode())
-        _write(path, artefact)
+        write_atomically(path.with_suffix(".json"), json.dumps(document, indent=1, sort_keys=True).encode())
+        write_atomically(path, artefact)
     except OSError as error:
         logger.error("MODEL_PATH: %s could not be written: %s", path, error)
         return None
     return path
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Atomic: the file is complete or absent."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_bytes(content)
-    part.replace(path)

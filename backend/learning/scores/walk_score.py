@@ -50,14 +50,18 @@ class Score:
         return tuple(sum(row) for row in self.confusion)
 
 
+class NothingToScore(ValueError):
+    """No label of a prediction has closed: the test is shorter than the horizon."""
+
+
 def score(probabilities: Array, baseline: Array, values: npt.NDArray[np.int8], horizon: int) -> Score:
     """The score of (n, 3) probabilities against n labels; rows without a prediction or with an open label are ignored.
 
-    `baseline` (n, 3) are the class frequencies known at each prediction. Raises ValueError where no row is left.
+    `baseline` (n, 3) are the class frequencies known at each prediction. Raises NothingToScore where no row is left.
     """
     counted = (values != UNKNOWN) & np.isfinite(probabilities).all(axis=1) & np.isfinite(baseline).all(axis=1)
     if not counted.any():
-        raise ValueError("no prediction whose label has closed")
+        raise NothingToScore("no prediction whose label has closed")
     probabilities, baseline, truth = probabilities[counted], baseline[counted], values[counted]
     confusion = _confusion(truth, probabilities.argmax(axis=1))
     accuracy = float(np.trace(confusion) / truth.size)

@@ -26,8 +26,9 @@ STEPS: list[tuple[Any, str]] = [
     (decision_maker.DecisionMaker, "_message"),
     (execution_agent, "locked_sessions"),
     (execution_agent, "save"),
-    (session, "within"),
-    (session, "at_close"),
+    (session, "candle"),
+    (session, "insert"),
+    (session, "update"),
     (session, "proposed_lots"),
     (session, "at_open"),
     (session.AccountSession, "_record_fill"),
@@ -59,7 +60,7 @@ class Accidents:
         return crashing
 
     def _crash(self, name: str, moment: str) -> None:
-        # Each place crashes once at the least, at its second visit or later, whatever the dice say.
+        # A place that has not crashed yet crashes more often, so that each of them does in the course of the play.
         if self.chance.random() < CRASHES_PER_CALL or (self.chance.random() < 0.3 and (name, moment) not in self.at):
             self.at.add((name, moment))
             raise Crash
@@ -75,12 +76,12 @@ def test_crashes_at_every_step_change_nothing_in_the_end(real_data: Path, monkey
     )
     accidents = Accidents(seed=3)
     for owner, name in STEPS:
-        monkeypatch.setattr(owner, name, accidents.around(name, getattr(owner, name)))
+        monkeypatch.setattr(owner, name, accidents.around(f"{owner.__name__}.{name}", getattr(owner, name)))
     while crashed_or_played(agents):
         pass
     monkeypatch.undo()
     agents.drain()
-    assert accidents.at == {(name, moment) for _, name in STEPS for moment in ("before", "after")}
+    assert accidents.at == {(f"{owner.__name__}.{name}", at) for owner, name in STEPS for at in ("before", "after")}
     assert_same_books(account, expected(account, candles, {"BTCUSDT": probabilities}, recorded=True))
     assert_same_books(account, expected(account, candles, {"BTCUSDT": probabilities}, recorded=False))
     assert list(differences(Account.objects.all())) == []

@@ -4,15 +4,29 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from engine.candles import interval_length
 from engine.decide import choose
-from engine.history import CLOSE, DECIDE, KINDS, LOTS, OPEN, PRICE, PROFIT, REASON, ROW, Played, Series, simulate
+from engine.history import (
+    AMOUNT,
+    CLOSE,
+    COMMISSION,
+    COST,
+    KINDS,
+    LOTS,
+    PRICE,
+    PROFIT,
+    REASON,
+    REQUESTED,
+    ROW,
+    Played,
+    Series,
+    simulate,
+)
 from engine.indicators import WINDOW, Array
 from engine.orders import OUTCOMES, Instrument
 from engine.snapshot import market_frame
@@ -29,6 +43,7 @@ from trading.books.session import REASONS, RULES, rules_of
 from trading.models import Account, CashEntry, Decision, EquityPoint, Position, SessionRecord, Trade, TradingSettings
 from trading.runtime.pipeline import Pipeline
 from trading.selectors.markets import Market
+from trading.selectors.sessions import recorded_steps
 
 HISTORY, PLAYED, FIRST = WINDOW, 90, 300
 
@@ -49,6 +64,14 @@ ACROSS: list[dict[str, Any]] = [
     {"max_daily_loss": Decimal("0.002"), "trailing_stop": Decimal("0.005"), "max_position": 1, "risk_level": "high"},
 ]
 SYMBOLS = {"BTCUSDT": "BTCUSDT_1h", "ETHUSDT": "ETHUSDT_1h", "PEPEUSDT": "PEPEUSDT_1h"}
+
+
+class Expected(NamedTuple):
+    """A history, its instruments, and the open times of all candles end to end."""
+
+    played: Played
+    instruments: list[Instrument]
+    times: np.ndarray
 
 
 class KnownModel:
@@ -116,7 +139,7 @@ def _earliest(markets: Sequence[Market], sources: dict[str, PlayedSource], agent
 
 def expected(
     account: Account, candles: dict[str, pd.DataFrame], probabilities: dict[str, Array], recorded: bool
-) -> tuple[Played, list[Instrument]]:
+) -> Expected:
     settings = TradingSettings.objects.get(account=account)
     series, instruments = [], []
     for symbol in sorted(candles):
@@ -128,32 +151,29 @@ def expected(
         rules = Rules(instrument, Costs(), *rules_of(*(getattr(settings, name) for name in RULES)))
         series.append(Series(rules, 3600, seconds(frame), *prices, actions, confidence, noise))
         instruments.append(instrument)
-    steps = recorded_steps(account, series, instruments) if recorded else None
-    return simulate(series, int(CASH * 100), steps), instruments
+    steps = steps_of(account, series, instruments) if recorded else None
+    return Expected(
+        simulate(series, int(CASH * 100), steps), instruments, np.concatenate([one.times for one in series])
+    )
 
 
 def seconds(frame: pd.DataFrame) -> np.ndarray:
     return times_of(frame.index).astype("datetime64[s]").astype(np.int64)
 
 
-def recorded_steps(account: Account, series: Sequence[Series], instruments: Sequence[Instrument]) -> np.ndarray:
+def steps_of(account: Account, series: Sequence[Series], instruments: Sequence[Instrument]) -> np.ndarray:
     """What the account's sessions have recorded, as steps of the engine."""
     rows, first = {}, 0
     for one, instrument in zip(series, instruments, strict=True):
         rows |= {(instrument.symbol, int(time)): first + row for row, time in enumerate(one.times.tolist())}
         first += len(one.times)
-    steps, length = [], interval_length("1h")
     records = SessionRecord.objects.filter(account=account).order_by("number")
     assert list(records.values_list("number", flat=True)) == list(range(1, records.count() + 1))
-    for kind, symbol, _, closed in (step for record in records for step in record.steps):
-        row = rows[symbol, int((datetime.fromisoformat(closed) - length).timestamp())]
-        number = {"close": CLOSE, "decide": DECIDE, "open": OPEN}[kind]
-        steps.append((row + (number == OPEN)) * KINDS + number)
-    return np.array(steps)
+    return recorded_steps(account, rows)
 
 
-def assert_same_books(account: Account, found: tuple[Played, list[Instrument]]) -> None:
-    history, instruments = found
+def assert_same_books(account: Account, found: Expected) -> None:
+    history, instruments, times = found
     numbers = {instrument.symbol: k for k, instrument in enumerate(instruments)}
     outcomes: dict[str, list[str]] = {symbol: [] for symbol in numbers}
     for decision in Decision.objects.filter(account=account).select_related("symbol").order_by("close_time"):
@@ -170,11 +190,27 @@ def assert_same_books(account: Account, found: tuple[Played, list[Instrument]]) 
             instrument.exact_lots(trade.quantity),
             instrument.exact_ticks(trade.price),
             trade.order.reason,
+            instrument.exact_ticks(trade.order.requested_price),
+            int(trade.amount * 100),
+            int(trade.commission * 100),
             0 if trade.pnl is None else int(trade.pnl * 100),
+            0 if trade.cost is None else int(trade.cost * 100),
+            int(trade.timestamp.timestamp()),
         ))  # fmt: skip
     place = np.searchsorted(history.starts, history.fills[:, ROW], side="right") - 1
     assert trades == [
-        (instruments[k].symbol, row[LOTS], row[PRICE], REASONS[row[REASON]].value, row[PROFIT])
+        (
+            instruments[k].symbol,
+            row[LOTS],
+            row[PRICE],
+            REASONS[row[REASON]].value,
+            row[REQUESTED],
+            row[AMOUNT],
+            row[COMMISSION],
+            row[PROFIT],
+            row[COST],
+            int(times[row[ROW]]),
+        )
         for k, row in zip(place.tolist(), history.fills.tolist(), strict=True)
     ]
     assert len(trades) > 4
@@ -198,9 +234,9 @@ def assert_same_books(account: Account, found: tuple[Played, list[Instrument]]) 
     assert list(differences(Account.objects.filter(pk=account.pk))) == []
 
 
-def equity_at_closes(found: tuple[Played, list[Instrument]], steps: np.ndarray, series_times: np.ndarray) -> dict:
+def equity_at_closes(found: Expected, steps: np.ndarray, series_times: np.ndarray) -> dict:
     """The last equity of each close, in the order in which they were handled."""
-    history, _ = found
+    history = found.played
     closes = [step // KINDS for step in steps.tolist() if step % KINDS == CLOSE]
     return {int(series_times[row]): int(history.equity[row]) for row in closes}
 
@@ -214,7 +250,7 @@ def test_agents_and_history_agree_to_the_last_digit(real_data: Path, chosen: dic
     found = expected(account, candles, probabilities, recorded=False)
     assert_same_books(account, found)
     points = EquityPoint.objects.filter(account=account).order_by("time")
-    assert [int(point.equity * 100) for point in points] == found[0].equity.tolist()
+    assert [int(point.equity * 100) for point in points] == found.played.equity.tolist()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -231,13 +267,12 @@ def test_three_accounts_in_three_instruments_agree_with_history(real_data: Path,
     for account in accounts:
         in_order = expected(account, candles, probabilities, recorded=True)
         assert_same_books(account, in_order)
-        history = in_order[0]
-        times = np.concatenate([seconds(candles[symbol].iloc[HISTORY:]) for symbol in sorted(candles)])
-        marks = equity_at_closes(in_order, history.steps, times + 3600)
+        history = in_order.played
+        marks = equity_at_closes(in_order, history.steps, in_order.times + 3600)
         points = EquityPoint.objects.filter(account=account).values_list("time", "equity")
         assert {int(time.timestamp()): int(equity * 100) for time, equity in points} == marks
         if turns == "together":
             # Candles that are handled moment by moment need no record: they come in the stated order.
-            by_time = expected(account, candles, probabilities, recorded=False)[0]
+            by_time = expected(account, candles, probabilities, recorded=False).played
             assert (by_time.fills == history.fills).all()
             assert by_time.account == history.account

@@ -16,7 +16,7 @@ from trading.agents.fallback import FallbackNotes
 from trading.agents.reports import fill_report
 from trading.books.session import AccountSession, concerned_sessions, locked_sessions, save
 from trading.messages.adapter import DjangoAgentAdapter, Handled
-from trading.models import Account, AgentType, Decision, Message, TradingSettings
+from trading.models import Account, AgentType, Decision, EquityPoint, Message, TradingSettings
 
 # Their accounts are locked until all of them are decided on.
 MARKETS_AT_ONCE = 25
@@ -61,7 +61,7 @@ class DecisionMaker:
     def handle(self, messages: Sequence[Message]) -> Handled:
         """All markets of the batch, on accounts that are locked once and in one order.
 
-        Of one moment all markets are closed before the first is decided on.
+        Of one moment all markets of the batch are closed before the first of them is decided on.
         """
         sessions = concerned_sessions(messages)
         observed = [Observed.of(message) for message in messages]
@@ -95,7 +95,7 @@ class DecisionMaker:
         key = decision_key(message, account.pk)
         if (stored := Message.objects.filter(key=key).first()) is not None:
             return stored
-        if message.symbol.symbol not in session.positions:
+        if not EquityPoint.objects.filter(account=account, time=market.closed).exists():
             self._close(session, market)
         messages = self._written([(market, row) for row in self._decide([session], market)])
         save([session])

@@ -8,6 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from database.rows import DECISIONS, fetch
+from engine.account import opening_order
 from engine.orders import NOTHING_TO_DO, Action, Reason
 from market.models import Symbol
 from market.sources.replay import Price
@@ -32,8 +33,8 @@ class ExecutionAgent:
         return self.adapter.work(self.handle)
 
     def handle(self, messages: Sequence[Message]) -> Handled:
-        """The decisions of a batch, each under the lock of its account: of one moment exits first, then entries, each
-        in the order of their symbols. A decision without a price yet is deferred.
+        """The decisions of a batch, each under the lock of its account, in `engine.account.opening_order`. A decision
+        without a price yet is deferred.
         """
         accounts = {message.account_id for message in messages}
         found = locked_sessions(sorted(accounts), {message.symbol for message in messages})
@@ -41,23 +42,26 @@ class ExecutionAgent:
         # Read after the lock: until then another worker may have carried them out.
         keys = [message.payload["decision_id"] for message in messages]
         decisions = {row.pk: row for row in fetch(Decision, DECISIONS, ("explanation", "reasoning"), keys=keys)}
-        work = [(message, decisions[message.payload["decision_id"]]) for message in messages]
-        work.sort(key=lambda it: (it[1].close_time, it[1].action != Action.SELL.name, it[0].symbol.symbol, it[0].pk))
         handled, prices = Handled(), dict[tuple[int, str, datetime], Price | None]()
-        done = []
-        for message, decision in work:
+        priced: list[tuple[Message, Decision, Price]] = []
+        for message in messages:
+            decision = decisions[message.payload["decision_id"]]
+            if decision.status != Decision.Status.PENDING:
+                raise RuntimeError(f"decision {decision.pk} is {decision.status}, and its message was waiting")
             decision.symbol = message.symbol
             key = decision.symbol_id, decision.interval, decision.close_time
             if key not in prices:
                 prices[key] = self.quotes(decision.symbol, decision.interval, decision.close_time)
             if (price := prices[key]) is None:
                 handled.deferred.append(message)
-                continue
+            else:
+                priced.append((message, decision, price))
+        priced.sort(key=lambda it: opening_order(it[2].time.timestamp(), Action[it[1].action], it[0].symbol.symbol))
+        for message, decision, price in priced:
             handled.outgoing.append(self._carry_out(sessions[message.account_id], message, decision, price))
-            done.append(decision)
         save(list(sessions.values()))
         now, alike = timezone.now(), defaultdict[tuple[str, str], list[int]](list)
-        for decision in done:
+        for _, decision, _ in priced:
             alike[decision.status, decision.reason_code].append(decision.pk)
         for (status, code), outcome_keys in alike.items():
             changed = {"status": status, "reason_code": code, "executed_at": now}

@@ -22,7 +22,7 @@ from database.rows import (
     insert,
     update,
 )
-from engine.account import Event, at_close, at_open, within
+from engine.account import Event, at_open, candle
 from engine.decide import proposed_lots, risk_score
 from engine.fills import amount_received
 from engine.ledger import FLAT, Books, Holding
@@ -86,6 +86,7 @@ class AccountSession:
     steps: list[list[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._stored = dict(self.account.__dict__)
         self.model_name = self.settings.model_name
         self._instruments = {symbol.symbol: stored_instrument(symbol) for symbol in self.symbols}
         for name, position in self.positions.items():
@@ -95,7 +96,8 @@ class AccountSession:
                 instrument = replace(instrument, lot_step=ENTRY_PRICE_STEP)
             self._instruments[name] = instrument
         account, steps = self.account, [instrument.money_step for instrument in self._instruments.values()]
-        money = (account.cash, account.realised, account.commissions, account.peak_equity, account.day_start_equity)
+        money = [account.cash, account.realised, account.commissions, account.peak_equity, account.day_start_equity]
+        money += [position.cost for position in self.positions.values()]
         self.money_step = COIN_STEP if any(amount % CENT for amount in money) else min([CENT, *steps])
         self.policy, self.limits = rules_of(*(getattr(self.settings, name) for name in RULES))
         self.holdings = {name: self._holding(name, position) for name, position in self.positions.items()}
@@ -129,11 +131,12 @@ class AccountSession:
         instrument, terms, trade = self._instruments[name], self.terms(name), None
         open_, high, low, close = instrument.tick_row([values[price] for price in PRICES])
         position, day = self.positions.get(name), day_of(snapshot.open_time)
-        self.books, holding, event = within(self.books, self.holdings.get(name, FLAT), open_, high, low, day, terms)
+        self.books, holding, event = candle(
+            self.books, self.holdings.get(name, FLAT), open_, high, low, close, day, terms
+        )
         if event.outcome == EXECUTED and position is not None:
             reason = REASONS[event.reason]
             trade = self._record_fill(symbol, holding, event, snapshot.open_time, f"exit-{position.pk}", None, reason)
-        self.books, holding = at_close(self.books, holding, close, terms)
         if position is not None and holding.lots and holding != self.holdings[name]:
             position.mark = float(instrument.price(holding.mark))
             position.high = float(instrument.price(holding.high))
@@ -282,19 +285,30 @@ class AccountSession:
         )
 
     def _steps(self, amount: Decimal) -> int:
-        return int(amount / self.money_step)
+        steps, rest = divmod(amount, self.money_step)
+        if rest:
+            raise ValueError(f"account {self.account.pk} holds {amount}, not in whole steps of {self.money_step}")
+        return int(steps)
 
-    def settle(self) -> bool:
-        """Brings the row of the account to what the books say; whether it differs from before."""
+    def settle(self) -> list[str]:
+        """Brings the row of the account to what the books say; the fields that differ from what was read."""
         account, books = self.account, self.books
-        before = dict(account.__dict__)
         account.cash, account.realised = self.money(books.cash), self.money(books.realised)
         account.commissions, account.equity = self.money(books.commissions), self.money(self.equity)
         account.peak_equity, account.day_start_equity = self.money(books.peak), self.money(books.day_start)
         account.day = None if books.day < 0 else EPOCH + timedelta(days=books.day)
         account.entries_today = books.entries
         account.sessions += bool(self.steps)
-        return account.__dict__ != before
+        names = [field.attname for field in account._meta.concrete_fields]
+        return [name for name in names if getattr(account, name) != self._stored[name]]
+
+    def saved(self) -> None:
+        """What has happened is written: it must not be written again."""
+        for rows in (self.orders, self.trades, self.entries, self.lines, self.steps):
+            rows.clear()
+        for changed in (self.traded, self.marked, self.points):
+            changed.clear()
+        self._stored = dict(self.account.__dict__)
 
 
 def entry_price(before: Decimal, price_before: Decimal, quantity: Decimal, price: Decimal) -> Decimal:
@@ -341,8 +355,8 @@ def _sessions(locked: Sequence[Account], symbols: Collection[Symbol]) -> list[Ac
 def save(sessions: Sequence[AccountSession]) -> None:
     """Writes all that has happened in these sessions, in the order in which rows refer to each other."""
     for session in sessions:
-        if session.settle():
-            update(session.account)
+        if changed := session.settle():
+            update(session.account, changed)
     insert([row for session in sessions for row in session.orders])
     insert([row for session in sessions for row in session.trades])
     insert([row for session in sessions for row in session.entries])
@@ -367,6 +381,8 @@ def save(sessions: Sequence[AccountSession]) -> None:
         for session in sessions
         if session.steps
     ])  # fmt: skip
+    for session in sessions:
+        session.saved()
 
 
 RULES = (

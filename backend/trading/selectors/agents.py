@@ -19,7 +19,6 @@ from trading.models import (
     Position,
     TradingSettings,
 )
-from trading.selectors.decisions import decisions_of
 from trading.selectors.markets import Market, is_late, newest_candles
 from trading.selectors.symbols import followed_symbols
 
@@ -108,10 +107,6 @@ def messages_processed(account: Account) -> Mapping[str, int]:
         AgentType.DECISION_MAKER: decisions.count(),
         AgentType.EXECUTION: decisions.exclude(status=Decision.Status.PENDING).count(),
     }
-
-
-def recent_decisions(account: Account) -> list[Decision]:
-    return list(decisions_of(account)[:RECENT])
 
 
 def current_state(account: Account) -> Mapping[str, Mapping[str, Any]]:
