@@ -106,14 +106,14 @@ def test_an_error_in_the_middle_of_a_market_is_shown_and_the_others_go_on(monkey
     account = running_account(symbols="BTCUSDT ETHUSDT")
     files = Files(BTCUSDT=random_candles(2 * HISTORY), ETHUSDT=random_candles(2 * HISTORY))
     loop = runner(files)
-    publish = loop.pipeline.monitor.tell
+    publish = loop.pipeline.monitor.publish
 
     def failing(symbol, *arguments):
         if symbol.symbol == "BTCUSDT":
             raise ZeroDivisionError("a bug")
         return publish(symbol, *arguments)
 
-    loop.pipeline.monitor.tell = failing
+    loop.pipeline.monitor.publish = failing
     loop.cycle()
     assert {symbol for symbol, _ in snapshots()} == {"ETHUSDT"}
     # ETHUSDT, the other of the two, succeeded after it.

@@ -22,9 +22,15 @@ from trading.runtime.manual_orders import close_position
 from trading.selectors.portfolio import positions_of, value_of, worth
 
 
-def profit(position: Position) -> Decimal:
-    """Unrealised at the last mark while the position is open, realised once it is closed."""
-    return position.pnl if position.closed_at else worth(position) - position.cost
+def profit(position: Any) -> Decimal:
+    """Unrealised at the last mark while the position is open, realised once it is closed.
+
+    `position` is a Position, or a row of its columns in a list.
+    """
+    if position.closed_at:
+        return Decimal(position.pnl)
+    symbol = position.symbol.symbol if isinstance(position, Position) else position.symbol__symbol
+    return worth(symbol, position.quantity, position.mark) - position.cost
 
 
 class PositionSerializer(serializers.ModelSerializer[Position]):

@@ -77,9 +77,9 @@ def trades_of(account: Account) -> "QuerySet[Trade]":
     return trades.select_related("symbol", "order").order_by("-timestamp", "-pk")
 
 
-def worth(position: Position) -> Decimal:
+def worth(symbol: str, quantity: Decimal, mark: float) -> Decimal:
     """The value of a position at its last mark, rounded down to a whole money step as in the engine."""
-    return (position.quantity * exact(position.mark)).quantize(money_step(position.symbol.symbol), ROUND_FLOOR)
+    return (quantity * exact(mark)).quantize(money_step(symbol), ROUND_FLOOR)
 
 
 def value_of(account: Account) -> AccountValue:
