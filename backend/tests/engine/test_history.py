@@ -272,7 +272,7 @@ def played_in_parts(account: Account, played: Played, cuts: list[int]) -> Played
     account_, holdings, _ = state
     return replace(
         played,
-        account=history.Account(*account_),
+        account=history.Books(*account_),
         holdings=tuple(history.Holding(*held) for held in holdings),
         equity=marks.equity,
         positions=marks.positions,

@@ -30,7 +30,7 @@ def profit(position: Any) -> Decimal:
     if position.closed_at:
         return Decimal(position.pnl)
     symbol = position.symbol.symbol if isinstance(position, Position) else position.symbol__symbol
-    return worth(symbol, position.quantity, position.mark) - position.cost
+    return worth(symbol, position.quantity, position.mark) - Decimal(position.cost)
 
 
 class PositionSerializer(serializers.ModelSerializer[Position]):
