@@ -55,9 +55,16 @@ WORTH_LOADING, WORTH_COMPILING = 20_000, 300_000
 def machine_for(rows: int, prices: "np.dtype[Any]") -> Machine | None:
     """What runs a history of so many candles the soonest; None for Python itself."""
     kind = PRICES.get(prices)
-    if kind is None or rows < WORTH_LOADING or (rows < WORTH_COMPILING and not _path(kind).exists()):
+    if kind is None or rows < WORTH_LOADING:
         return None
-    return _machine(kind)
+    try:
+        if rows < WORTH_COMPILING and not _path(kind).exists():
+            return None
+        return _machine(kind)
+    except ImportError as error:
+        # A result in minutes is better than none.
+        sys.stderr.write(f"a long history is played by Python, which takes minutes: {error}\n")
+        return None
 
 
 @cache

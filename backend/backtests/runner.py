@@ -23,6 +23,7 @@ from engine.ledger import Books, Holding
 from engine.metrics import Metrics, metrics
 from engine.orders import BUY, HOLD, NO_DECISION, SELL, Array, Instrument, Ticks
 from market.calendar.gaps import gaps_line
+from market.symbols import quote_currency
 
 if TYPE_CHECKING:
     # A rule loads nothing of what learns.
@@ -37,6 +38,7 @@ FAST, SLOW, NOISE = 10, 50, 20
 
 # Beyond it a float has less than four places, and money of two could not be accounted for.
 HIGHEST_PRICE = 1e12
+COARSEST_TICK = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +238,13 @@ def _prepared(
         "confidence": forecast.confidence[rows],
         "noise": forecast.volatility[rows] / close,
     }
+    # A billionth of a tick off is the float; a price between two ticks would be another price.
+    worst = float(np.abs(columns["close"] * float(instrument.price_tick) / close - 1.0).max(initial=0.0))
+    if worst > COARSEST_TICK:
+        raise OptionsError(
+            f"prices of {instrument.symbol} would be rounded by up to {100 * worst:.2g} % to the tick of "
+            f"{instrument.price_tick:f}: no account can be kept in them"
+        )
     gaps = gaps_line(tested, options.interval, instrument.symbol)
     notices = history.notices if gaps is None else (*history.notices, gaps)
     return Prepared(instrument, history.start, columns, forecast.trainings, forecast.score, notices)
@@ -319,9 +328,15 @@ def _exposure_percent(fills: Ticks, first: int, rows: int) -> float:
 
 
 def _cash(options: Options, instruments: Sequence[Instrument]) -> int:
-    """The initial balance in the money steps that all instruments share."""
+    """The initial balance in the money steps that all instruments share. Raises OptionsError for other currencies."""
     step, balance = instruments[0].money_step, options.initial_balance
+    currency = quote_currency(instruments[0].symbol)
     for one in instruments:
+        if quote_currency(one.symbol) != currency:
+            raise OptionsError(
+                f"{instruments[0].symbol} is paid for in {currency}, {one.symbol} in {quote_currency(one.symbol)}: "
+                "they cannot share an account, because nothing is converted"
+            )
         if one.money_step != step:
             raise OptionsError(
                 f"{instruments[0].symbol} is paid for in steps of {step}, {one.symbol} in steps of {one.money_step}: "

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Field, JSONField, Model
 
 Row = TypeVar("Row", bound=Model)
@@ -106,18 +106,19 @@ def insert(rows: Sequence[Row], updates: Sequence[str] = (), unique: Sequence[st
         action = f"UPDATE SET {', '.join(f'{name} = EXCLUDED.{name}' for name in columns)}" if updates else "NOTHING"
         conflict = f"ON CONFLICT ({known}) DO {action}"
     places, done = f"({', '.join(['%s'] * len(fields))})", 0
-    while done < len(rows):
-        length = next(length for length in LENGTHS if length <= len(rows) - done)
-        part = rows[done : done + length]
-        for row in part:
-            row._prepare_related_fields_for_save(operation_name="insert")  # type: ignore[attr-defined]
-        sql = (
-            f'INSERT INTO "{model._meta.db_table}" ({_named(fields)}) VALUES {", ".join([places] * length)} {conflict}'
-        )
-        found = _execute(sql, [value for row in part for value in _values(row, fields, is_new=True)])
-        for row, (key,) in zip(part, [] if unique else found.fetchall(), strict=not unique):
-            row.pk, row._state.adding, row._state.db = key, False, connection.alias
-        done += length
+    # All of them or none, where the caller holds no transaction.
+    with transaction.atomic(savepoint=False):
+        while done < len(rows):
+            length = next(length for length in LENGTHS if length <= len(rows) - done)
+            part = rows[done : done + length]
+            for row in part:
+                row._prepare_related_fields_for_save(operation_name="insert")  # type: ignore[attr-defined]
+            into = f'"{model._meta.db_table}" ({_named(fields)})'
+            sql = f"INSERT INTO {into} VALUES {', '.join([places] * length)} {conflict}"
+            found = _execute(sql, [value for row in part for value in _values(row, fields, is_new=True)])
+            for row, (key,) in zip(part, [] if unique else found.fetchall(), strict=not unique):
+                row.pk, row._state.adding, row._state.db = key, False, connection.alias
+            done += length
 
 
 def update(row: Model, names: Collection[str] = ()) -> None:

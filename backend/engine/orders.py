@@ -119,16 +119,19 @@ class Instrument:
         return float(1 / self.price_tick)
 
     def ticks(self, price: float) -> int:
-        """A price of the market in ticks, to the nearest (half to even), one at the least."""
-        return max(round(price * self._ticks_per_unit), 1)
+        """A price of the market in ticks, to the nearest (half to even). Raises ValueError below half a tick."""
+        return self.tick_row([price])[0]
 
     def tick_row(self, prices: Sequence[float]) -> list[int]:
         """The same of a few prices."""
         per_unit = self._ticks_per_unit
-        return [max(round(price * per_unit), 1) for price in prices]
+        found = [round(price * per_unit) for price in prices]
+        if min(found) < 1:
+            raise ValueError(f"a price of {min(prices)} is below half a tick of {self.price_tick} of {self.symbol}")
+        return found
 
     def tick_array(self, prices: Array) -> Ticks:
-        """The same of prices (n,), in the smallest type that holds them."""
+        """The same of prices (n,) in the smallest type that holds them, but one tick at the least."""
         scaled = np.rint(prices * self._ticks_per_unit)
         np.maximum(scaled, 1.0, out=scaled)
         largest = scaled.max(initial=0.0)

@@ -51,6 +51,18 @@ def crypto_quote(symbol: str) -> str | None:
     return pair["quote"] if pair else None
 
 
+DOLLARS = frozenset({"USDT", "USDC", "FDUSD", "BUSD", "TUSD", "PERP", "USD"})
+
+
+def quote_currency(symbol: str) -> str:
+    """What the prices of a symbol are counted in: USD also for coins that stand for a dollar, and for shares."""
+    quote = crypto_quote(symbol)
+    if quote is None:
+        pair = FOREX.fullmatch(symbol)
+        quote = pair[2] if pair and _is_forex(symbol) else "USD"
+    return "USD" if quote in DOLLARS else quote
+
+
 def _is_forex(symbol: str) -> bool:
     pair = FOREX.fullmatch(symbol)
     return pair is not None and {pair[1], pair[2]} <= CURRENCIES

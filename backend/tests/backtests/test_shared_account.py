@@ -16,6 +16,7 @@ from backtests.series import PriceHistory, load
 from backtests.terminal import lines as terminal_lines
 from backtests.wording import notes
 from engine.orders import Instrument
+from market.symbols import quote_currency
 from tests.backtests.runs import cent_candles, document_of, options, result, shared, write_csv
 from tests.markets import made_candles
 
@@ -235,3 +236,11 @@ def test_of_many_instruments_the_page_says_which_prices_it_leaves_out():
     assert "Prices not shown: A6USDT, A7USDT" in page
     assert 'id="price6"' in page
     assert 'id="price7"' not in page
+
+
+@pytest.mark.parametrize(
+    ("symbol", "currency"),
+    [("BTCUSDT", "USD"), ("ETHPERP", "USD"), ("GOOG", "USD"), ("ETHBTC", "BTC"), ("USDJPY", "JPY"), ("EURUSD", "USD")],
+)
+def test_a_symbol_is_paid_for_in_a_currency(symbol: str, currency: str) -> None:
+    assert quote_currency(symbol) == currency

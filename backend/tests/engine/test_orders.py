@@ -41,7 +41,8 @@ def test_what_stands_on_the_grid_comes_back_as_it_was(instrument: Instrument, nu
     assert instrument.exact_lots(instrument.quantity(number)) == number
     assert instrument.lots(instrument.quantity(number)) == number
     assert instrument.money_steps(instrument.money(number)) == number
-    assert instrument.ticks(float(instrument.price(number))) == max(number, 1)
+    if number:
+        assert instrument.ticks(float(instrument.price(number))) == number
 
 
 @given(instruments(), wholes, st.decimals("0.001", "0.999", places=3))
@@ -70,16 +71,21 @@ def test_a_quantity_is_rounded_down_to_lots(instrument: Instrument, number: int,
 
 @pytest.mark.parametrize(
     ("price", "tick", "expected"),
-    [(88500.123, "0.01", 8850012), (0.004, "0.01", 1), (101.13, "0.05", 2023), (2.5, "1", 2), (3.5, "1", 4)],
+    [(88500.123, "0.01", 8850012), (0.006, "0.01", 1), (101.13, "0.05", 2023), (2.5, "1", 2), (3.5, "1", 4)],
 )
-def test_a_market_price_goes_to_the_nearest_tick_and_is_one_at_the_least(
-    price: float, tick: str, expected: int
-) -> None:
+def test_a_market_price_goes_to_the_nearest_tick(price: float, tick: str, expected: int) -> None:
     assert Instrument("X", price_tick=Decimal(tick)).ticks(price) == expected
 
 
-@given(instruments(), st.lists(st.floats(1e-9, 1e14), min_size=1, max_size=20))
+@pytest.mark.parametrize(("price", "tick"), [(0.004, "0.01"), (49000.0, "1000000"), (1e-9, "0.00000001")])
+def test_a_market_price_below_half_a_tick_is_refused(price: float, tick: str) -> None:
+    with pytest.raises(ValueError, match="below half a tick"):
+        Instrument("X", price_tick=Decimal(tick)).ticks(price)
+
+
+@given(instruments(), st.lists(st.floats(0.5, 1e14), min_size=1, max_size=20))
 def test_an_array_of_prices_is_each_of_them(instrument: Instrument, prices: list[float]) -> None:
+    prices = [price + float(instrument.price_tick) for price in prices]
     assert instrument.tick_array(np.array(prices)).tolist() == [instrument.ticks(price) for price in prices]
 
 

@@ -435,4 +435,7 @@ def _optional(fraction: Decimal | None) -> float | None:
 
 def _level(price: Decimal | None, instrument: Instrument, rounding: str) -> int:
     """A protective level in ticks, 0 for none; to the worse tick where the tick has changed since it was set."""
-    return 0 if price is None else int((price / instrument.price_tick).to_integral_value(rounding))
+    if price is None:
+        return 0
+    # Not below one tick, since 0 stands for no level.
+    return max(int((price / instrument.price_tick).to_integral_value(rounding)), 1)

@@ -131,7 +131,9 @@ def make_position(account: Account, symbol: str = "BTCUSDT", time: datetime = NO
     position.save()
     position.refresh_from_db()
     if position.closed_at is None:
-        Account.objects.filter(pk=account.pk).update(equity=F("equity") + worth(position.symbol.symbol, position.quantity, position.mark))
+        Account.objects.filter(pk=account.pk).update(
+            equity=F("equity") + worth(position.symbol.symbol, position.quantity, position.mark)
+        )
     return position
 
 
