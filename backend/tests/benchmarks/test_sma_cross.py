@@ -63,7 +63,7 @@ def test_every_case_is_compared_within_a_tolerance() -> None:
 def test_a_warm_round_comes_to_the_same_end_as_the_command(folder: Path) -> None:
     played = course(folder, "equity")
     answer = played.script(PHOTON, "warm", "2").answer
-    assert [list(lap) for lap in answer["stages"]] == [["simulation and statistics", "books"]] * 2
+    assert [list(lap) for lap in answer["stages"]] == [["indicators to statistics", "books"]] * 2
     assert Outcome(answer["entries"], answer["closed"], answer["final"]) == played.outcome(PHOTON)
 
 

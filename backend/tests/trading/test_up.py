@@ -91,7 +91,7 @@ def test_it_trades_from_nothing_stops_in_time_and_goes_on(tmp_path: Path, no_sur
     decisions = int(re.search(r"(\d+) decisions", before)[1])
     second = Up(tmp_path)
     no_survivors.append(second)
-    second.wait_for("running, worked 0 s ago")
+    second.wait_for("running, active 0 s ago")
     time.sleep(2)
     assert "password" not in second.stop(signal.SIGINT)
     after = run(tmp_path, "audit")
