@@ -1,7 +1,9 @@
 """A run on a terminal, or in a file that a terminal's output was sent to."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TextIO
+from typing import Any
+
+from django.core.management.base import OutputWrapper
 
 from backtests.document import Document
 from backtests.trades import TRADE_COLUMNS, trade_columns
@@ -12,7 +14,7 @@ LEFT = frozenset(("Result", "Decisions", "Instrument", "time", "symbol", "action
 """The columns of words."""
 
 
-def show(document: Document, notes: list[str], stream: TextIO) -> None:
+def show(document: Document, notes: list[str], stream: OutputWrapper) -> None:
     for line in lines(document, notes):
         stream.write(f"{line}\n")
 

@@ -36,8 +36,8 @@ class ExecutionAgent:
         """The decisions of a batch, each under the lock of its account, in `engine.account.opening_order`. A decision
         without a price yet is deferred.
         """
-        accounts = {message.account_id for message in messages}
-        found = locked_sessions(sorted(accounts), {message.symbol for message in messages})
+        accounts = sorted({message.account_id for message in messages if message.account_id})
+        found = locked_sessions(accounts, {message.symbol for message in messages})
         sessions = {session.account.pk: session for session in found}
         # Read after the lock: until then another worker may have carried them out.
         keys = [message.payload["decision_id"] for message in messages]
@@ -58,7 +58,7 @@ class ExecutionAgent:
                 priced.append((message, decision, price))
         priced.sort(key=lambda it: opening_order(it[2].time.timestamp(), Action[it[1].action], it[0].symbol.symbol))
         for message, decision, price in priced:
-            handled.outgoing.append(self._carry_out(sessions[message.account_id], message, decision, price))
+            handled.outgoing.append(self._carry_out(sessions[decision.account_id], message, decision, price))
         save(list(sessions.values()))
         now, alike = timezone.now(), defaultdict[tuple[str, str], list[int]](list)
         for _, decision, _ in priced:
@@ -97,7 +97,7 @@ class ExecutionAgent:
         report = failure_report(error, action, message.symbol.symbol, order_id, now)
         return [self._report(message, message.account, report)]
 
-    def _report(self, message: Message, account: Account, payload: dict[str, Any]) -> Message:
+    def _report(self, message: Message, account: Account | None, payload: dict[str, Any]) -> Message:
         return self.adapter.message(
             "",
             Message.Type.EXECUTION_REPORT,

@@ -12,7 +12,7 @@ from learning.choice import ModelChoice
 from market.models import Symbol
 from trading.models.amounts import fraction_column, money_column
 
-# The keys of engine.decide.RISK_PER_TRADE, which would load numpy into every command.
+# The keys of engine.terms.RISK_PER_TRADE, which would load numpy into every command.
 RISK_LEVELS = ("low", "medium", "high")
 
 

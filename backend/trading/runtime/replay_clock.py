@@ -88,9 +88,9 @@ def _traded_beside(markets: Sequence[Market]) -> Mapping[Market, set[Market]]:
     known = {(market.symbol.pk, market.interval): market for market in markets}
     by_account: dict[int, set[Market]] = defaultdict(set)
     follows = Follow.objects.filter(is_active=True, account__settings__status__in=TradingSettings.WATCHING)
-    for account, *pair in follows.values_list("account_id", "symbol_id", "account__settings__interval"):
-        if tuple(pair) in known:
-            by_account[account].add(known[tuple(pair)])
+    for account, symbol, interval in follows.values_list("account_id", "symbol_id", "account__settings__interval"):
+        if (symbol, interval) in known:
+            by_account[account].add(known[symbol, interval])
     beside: dict[Market, set[Market]] = defaultdict(set)
     for group in by_account.values():
         for market in group:

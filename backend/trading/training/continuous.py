@@ -128,7 +128,7 @@ def completed_pairs(market: Market) -> list[PositionOutcome]:
             if interval == market.interval:
                 open_pairs[account] = _Pair(closed)
         elif account in open_pairs and cost:
-            open_pairs[account].pnl += pnl
+            open_pairs[account].pnl += pnl or 0
             open_pairs[account].cost += cost
     for pair in open_pairs.values():
         _complete(pair, length, outcomes)

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, TextIO
+from typing import Any, NoReturn
 
 from django.conf import settings
 from django.core.checks import Tags
 from django.core.management import BaseCommand, CommandError
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandParser, OutputWrapper
 
 from accounts.models import User, user_by_email
 from backtests import services
@@ -69,7 +69,7 @@ class OneLineParser(CommandParser):
 
 class Command(BaseCommand):
     help = "Play past candles through a strategy, out of sample and after costs, and print how it did."
-    requires_system_checks: ClassVar[list[str]] = [Tags.security]  # the others import every view
+    requires_system_checks = [Tags.security]  # the others import every view
 
     def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(*args, **kwargs)
@@ -143,7 +143,7 @@ def user_of(email: str | None) -> User | None:
     return user
 
 
-def pace(document: Document, seconds: float, stream: TextIO) -> None:
+def pace(document: Document, seconds: float, stream: OutputWrapper) -> None:
     for line in lines(document.result):
         stream.write(f"{line}\n")
         stream.flush()

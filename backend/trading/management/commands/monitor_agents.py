@@ -32,7 +32,7 @@ class Command(BaseCommand):
 
         prepare_embedded_database()
         user = account_of(options["email"]).user_id if options["email"] else None
-        console = Console(file=self.stdout)
+        console = Console(file=self.stdout)  # type: ignore[arg-type]  # it writes and flushes
         if not options["watch"]:
             console.print(table(user))
             return
