@@ -83,7 +83,7 @@ def columns_of(model: type[Model]) -> str:
 
 def insert(rows: Sequence[Row], updates: Sequence[str] = (), unique: Sequence[str] = ()) -> None:
     """Writes new rows and gives them their keys. With `unique`, a row that has these already gets `updates` instead, or
-    is left as it is, and no keys are given.
+    is left as it is, and then no keys are given.
     """
     if not rows:
         return
@@ -99,7 +99,7 @@ def insert(rows: Sequence[Row], updates: Sequence[str] = (), unique: Sequence[st
             unique_fields=unique or None,
         )
         return
-    conflict = "RETURNING id"
+    conflict = ""
     if unique:
         known = _named([model._meta.get_field(name) for name in unique])
         columns = [_named([model._meta.get_field(name)]) for name in updates]
@@ -114,9 +114,10 @@ def insert(rows: Sequence[Row], updates: Sequence[str] = (), unique: Sequence[st
             for row in part:
                 row._prepare_related_fields_for_save(operation_name="insert")  # type: ignore[attr-defined]
             into = f'"{model._meta.db_table}" ({_named(fields)})'
-            sql = f"INSERT INTO {into} VALUES {', '.join([places] * length)} {conflict}"
-            found = _execute(sql, [value for row in part for value in _values(row, fields, is_new=True)])
-            for row, (key,) in zip(part, [] if unique else found.fetchall(), strict=not unique):
+            sql = f"INSERT INTO {into} VALUES {', '.join([places] * length)} {conflict} RETURNING id"
+            keys = _execute(sql, [value for row in part for value in _values(row, fields, is_new=True)]).fetchall()
+            # Where some rows were there already, it is not known which of them got which key.
+            for row, (key,) in zip(part, keys, strict=True) if len(keys) == length else ():
                 row.pk, row._state.adding, row._state.db = key, False, connection.alias
             done += length
 

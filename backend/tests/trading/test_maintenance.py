@@ -21,10 +21,17 @@ pytestmark = pytest.mark.django_db(transaction=True)
 HISTORY, PLAYED = 60, 12
 
 
+def _forget(model: type[models.Model]) -> None:
+    """What Django has cached of the fields of a model."""
+    model._meta._expire_cache()
+    model._meta.__dict__.pop("db_returning_fields", None)
+
+
 @contextmanager
 def column(model: type[models.Model], name: str, field: Any) -> Iterator[None]:
     """The model and its table with one field more."""
     field.contribute_to_class(model, name)
+    _forget(model)
     with connection.schema_editor() as editor:
         editor.add_field(model, field)
     try:
@@ -34,7 +41,7 @@ def column(model: type[models.Model], name: str, field: Any) -> Iterator[None]:
             editor.remove_field(model, field)
         model._meta.local_fields.remove(field)
         delattr(model, name)
-        model._meta._expire_cache()
+        _forget(model)
 
 
 @contextmanager
@@ -56,7 +63,7 @@ def _rename(model: type[models.Model], field: Any, new: str) -> None:
     field.db_column = field.column = new
     # Expressions over the column are kept with the field.
     field.__dict__.pop("cached_col", None)
-    model._meta._expire_cache()
+    _forget(model)
 
 
 def play(**settings: Any) -> Account:

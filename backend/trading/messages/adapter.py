@@ -95,10 +95,10 @@ class DjangoAgentAdapter:
                 transaction.on_commit(partial(wake, recipient))
 
     def send_message(self, to_agent: str, message_type: str, payload: dict[str, Any], **details: Any) -> Message:
-        """Publishes one message and returns it, without its database id."""
+        """Publishes one message, and returns the row that is stored under its key."""
         message = self.message(to_agent, message_type, payload, **details)
         self.publish([message])
-        return message
+        return Message.objects.get(key=message.key) if message.pk is None else message
 
     def work(self, handle: Handler, limit: int = BATCH) -> int:
         """Claims what waits, has it handled and publishes the outcome, in one transaction. How many were claimed.
