@@ -31,7 +31,7 @@ changing = pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 @changing
 def test_an_agent_that_waited_for_a_change_reads_it(change: Callable[[Account, Symbol], Any]) -> None:
     account = running_account()
-    symbol = Symbol.objects.get(symbol="BTCUSDT")
+    symbol = known_symbol()
     assert may_trade(session_of(account, symbol), symbol)
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
@@ -44,7 +44,7 @@ def test_an_agent_that_waited_for_a_change_reads_it(change: Callable[[Account, S
 @changing
 def test_a_change_waits_for_an_agent_at_work(change: Callable[[Account, Symbol], Any]) -> None:
     account = running_account()
-    symbol = Symbol.objects.get(symbol="BTCUSDT")
+    symbol = known_symbol()
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
             session_of(account, symbol)
@@ -52,6 +52,12 @@ def test_a_change_waits_for_an_agent_at_work(change: Callable[[Account, Symbol],
             until_it_waits(user)
         user.result()
     assert not may_trade(session_of(account, symbol), symbol)
+
+
+def known_symbol() -> Symbol:
+    """A symbol whose price step is known, as of each that agents trade."""
+    Symbol.objects.filter(symbol="BTCUSDT").update(price_tick="0.01")
+    return Symbol.objects.get(symbol="BTCUSDT")
 
 
 def session_of(account: Account, symbol: Symbol) -> AccountSession:
