@@ -76,6 +76,7 @@ def finish(row: BacktestRun, document: Document) -> BacktestRun:
 @contextmanager
 def _without_query_log() -> Iterator[None]:
     """DEBUG logs statements with their parameters, which copies the trades several times."""
+    # For this connection alone: mypy takes methods of a class for fixed.
     connection.make_debug_cursor = connection.make_cursor  # type: ignore[method-assign, assignment]
     try:
         yield

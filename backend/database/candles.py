@@ -116,6 +116,7 @@ def _arrays(symbol_id: int, interval: str, source: str, seen: datetime, times: T
 def _array_cursor() -> Any:
     """psycopg's cursor with parameters of its own, in binary form; Django's puts them into the text."""
     connection.ensure_connection()
+    # The stubs know Django's own cursors alone.
     cursor = connection.make_cursor(psycopg.Cursor(connection.connection))  # type: ignore[arg-type]
     cursor.adapters.register_dumper(_Column, _ColumnDumper)
     return cursor

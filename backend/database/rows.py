@@ -112,6 +112,7 @@ def insert(rows: Sequence[Row], updates: Sequence[str] = (), unique: Sequence[st
             length = next(length for length in LENGTHS if length <= len(rows) - done)
             part = rows[done : done + length]
             for row in part:
+                # What bulk_create calls too: it takes over the key of a related row that was saved after this was made.
                 row._prepare_related_fields_for_save(operation_name="insert")  # type: ignore[attr-defined]
             into = f'"{model._meta.db_table}" ({_named(fields)})'
             sql = f"INSERT INTO {into} VALUES {', '.join([places] * length)} {conflict} RETURNING id"
@@ -134,6 +135,7 @@ def update(row: Model, names: Collection[str] = ()) -> None:
     assignments = ", ".join(f'"{field.column}" = %s' for field in fields)
     sql = f'UPDATE "{row._meta.db_table}" SET {assignments} WHERE "id" = %s'
     if _execute(sql, [*values, row.pk]).rowcount != 1:
+        # Each model has its own; the stubs give it to concrete classes only.
         raise type(row).DoesNotExist(f"{row!r} is not there to be updated")  # type: ignore[attr-defined]
 
 
@@ -172,6 +174,7 @@ def _converters(fields: "tuple[Field[Any, Any], ...]") -> list[tuple[int, Any, A
 def _execute(sql: str, parameters: Sequence[Any]) -> Any:
     """psycopg's own cursor: it prepares a statement that comes again, where Django's puts parameters into the text."""
     connection.ensure_connection()
+    # The stubs know Django's own cursors alone.
     cursor = connection.make_cursor(psycopg.RawCursor(connection.connection))  # type: ignore[arg-type]
     cursor.execute(_numbered(sql), parameters)
     return cursor
